@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef FED_CONFIG_H
+#define FED_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <jansson.h>
+
+#include <cairn/err.h>
+
+#include "buf.h"
+#include "he.h"
+#include "tree.h"
+
+/**
+ * config.json: read, checked whole, all faults at once.
+ *
+ * One field table (fed_config_fields) drives reading, the range checks, `cairn check`, `cairn schema`
+ * and the documentation. The part that describes nodes keeps the form
+ * of the project that cairn descends from:
+ *
+ *   {"aggregator": {"iteration": 10, "ip": "127.0.0.1"},
+ *    "others": {"127.0.0.2": {"type": "switch", "receive": ["127.0.0.4"], "send": "127.0.0.1",
+ *                             "ip": "127.0.0.2", "dumb": false},
+ *               "127.0.0.4": {"type": "client", "client_number": 1, "index": 0,
+ *                             "send": "127.0.0.2", "ip": "127.0.0.4"}}}
+ *
+ * Addresses are host or host:port (5000 when absent). "key" is accepted anywhere in a node and ignored.
+ */
+enum { FED_MAX_LAYERS = 16, FED_NAME_SIZE = 64, FED_PATH_SIZE = 512, FED_MAX_CLIENTS = 10000 };
+
+enum fed_key_holder { FED_KEY_AGGREGATOR };
+
+/** Values of the optional sections; every one has a default. Plain value. */
+struct fed_settings {
+    char experiment[FED_NAME_SIZE]; /* letters, digits, '-', '_', '.'; default: the file's name */
+    uint64_t seed;
+
+    /* model */
+    size_t layers[FED_MAX_LAYERS]; /* n_layers = 0: features, 128, classes */
+    size_t n_layers;
+    /* data */
+    char data_dir[FED_PATH_SIZE];
+    unsigned resize;
+    /* train */
+    char train_type[16]; /* "builtin" */
+    unsigned epochs;
+    unsigned batch;
+    double learning_rate;
+    double momentum;
+    /* encryption */
+    enum he_profile profile;
+    enum fed_key_holder key_holder;
+    unsigned value_bits;
+    /* round */
+    double deadline_s;      /* a round that is not complete by then fails, naming who is missing */
+    uint32_t privacy_floor; /* 0 in the config = default: 3, or the number of clients where smaller */
+    uint32_t frame_params;  /* parameters in a frame, before rounding down to whole chunks */
+    /* server */
+    unsigned workers;
+    unsigned max_connections;
+    uint32_t batch_bytes; /* largest batch body */
+    double start_timeout_s; /* how long the aggregator waits for its nodes */
+    bool autostart; /* false: wait for POST /a/train */
+    /* log */
+    char log_dir[FED_PATH_SIZE];
+    char runs_dir[FED_PATH_SIZE];
+};
+
+struct fed_config {
+    struct fed_settings settings;
+    uint32_t iterations;
+    struct fed_tree tree;
+};
+
+/** One fault of a config. */
+struct fed_fault {
+    unsigned line, column; /* from 1; 0 when the fault has no place */
+    bool warning;          /* does not stop anything */
+    char text[360];        /* what, the offending text, allowed values, nearest known name */
+};
+
+struct fed_faults {
+    struct fed_fault *list;
+    size_t n;
+    size_t n_errors; /* those that are no warnings */
+};
+
+void fed_faults_release(struct fed_faults *faults);
+
+/**
+ * Read a root config.
+ * @param name  file name for messages and the default experiment name
+ * @param[out] out     valid only when 0 is returned; fed_config_release
+ * @param[out] faults  everything found, warnings too, in order of place; fed_faults_release
+ * @retval CAIRN_ERR_CONFIG     faults->n_errors > 0
+ * @retval CAIRN_ERR_NO_MEMORY
+ */
+CAIRN_MUST_CHECK int fed_config_read(const char *name, struct span text, struct fed_config *out,
+                                     struct fed_faults *faults);
+void fed_config_release(struct fed_config *config);
+
+/**
+ * One run of one config, as the aggregator made it up: goes into every node's config.
+ */
+struct fed_session {
+    uint8_t id[16];                 /* random; `experiment` of every batch */
+    uint8_t nonce[HE_NONCE_SIZE];   /* random, public */
+    struct span public_key;         /* he_public_key_write's bytes; empty for profile none */
+};
+
+/** What a node other than the aggregator is told; owns its arrays (fed_assignment_release). */
+struct fed_assignment {
+    struct fed_settings settings;
+    struct fed_node self; /* type, address, client_number, index, dumb */
+    uint32_t node;        /* own number */
+    uint32_t iterations;
+    uint32_t n_clients;   /* of the whole federation: most contributors of a sum */
+    char parent[FED_ADDRESS_SIZE];
+    enum fed_type parent_type;
+    char (*children)[FED_ADDRESS_SIZE];
+    enum fed_type *child_types;
+    size_t n_children;
+    struct fed_stream *streams; /* that arrive here; of a folding switch */
+    size_t n_streams;
+    uint8_t id[16];
+    uint8_t nonce[HE_NONCE_SIZE];
+    struct buf public_key;
+};
+
+/**
+ * The document that is posted to `node` (not 0): the seed's own form for that node ("type", "client_number",
+ * "index", "send", "receive", "ip", "dumb"), the settings sections, and "session".
+ * @return new reference, NULL without memory
+ */
+json_t *fed_assignment_write(const struct fed_config *config, uint32_t node,
+                             const struct fed_session *session);
+/**
+ * Read such a document as strictly as a root config: unknown keys, ranges, types.
+ * @retval CAIRN_ERR_CONFIG with the first fault
+ */
+CAIRN_MUST_CHECK int fed_assignment_read(const json_t *document, struct fed_assignment *out,
+                                         struct cairn_problem *why);
+void fed_assignment_release(struct fed_assignment *assignment);
+
+/** JSON Schema (2020-12) of config.json, from the field table. New reference. */
+json_t *fed_config_schema(void);
+/** The settings as a JSON object with every default filled in, in sections. New reference. */
+json_t *fed_settings_json(const struct fed_settings *settings);
+
+#endif

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MODEL_QUANTISER_H
+#define MODEL_QUANTISER_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "shape.h"
+
+/**
+ * From float32 updates to small integers whose sum is exact, and back.
+ *
+ *   q = clamp(floor(y + u), -(2^(b-1)-1), 2^(b-1)-1)
+ *   y = (update + residual) * (samples / largest_samples) / step,   u uniform in [0,1)
+ *
+ * `step` is per tensor and per round; `samples` weighs the client, so the mean is
+ *
+ *   mean = sum(q) * step * largest_samples / sum(samples)
+ *
+ * What rounding and clamping lost stays in `residual` (error feedback) and is added in the
+ * next round. u is word i of the replayable stream ("rounding", seed, round, client index)
+ * for flattened parameter i, so the result does not depend on how the model is cut into frames.
+ * All arithmetic in double, so every profile and tree gives the same bits.
+ * Source: unbiased stochastic rounding as in QSGD (Alistarh et al., NeurIPS 2017);
+ * error feedback as in Seide et al., Interspeech 2014.
+ */
+struct quantiser {
+    const struct model_shape *shape; /* borrowed */
+    const double *steps;             /* n_tensors, each finite and > 0; borrowed */
+    unsigned value_bits;             /* b, 2..24 */
+    uint64_t samples;                /* this client's; 0 = it contributes zeros */
+    uint64_t largest_samples;        /* >= samples, >= 1 */
+    uint64_t seed;
+    uint32_t round;
+    uint32_t client_index;
+};
+
+/** The largest magnitude: 2^(b-1) - 1. */
+int32_t quantiser_limit(unsigned value_bits);
+
+/**
+ * Refuse a model with NaN or infinity.
+ * @retval CAIRN_ERR_TRAINER  why names tensor, index in the tensor and value of the first one
+ */
+CAIRN_MUST_CHECK int quantiser_check_finite(const struct model_shape *shape, const float *model,
+                                            struct cairn_problem *why);
+/**
+ * Quantise flattened parameters first .. first+n-1.
+ * @param global    the model of this round (n_params)
+ * @param local     the trained model (n_params), finite
+ * @param residual  (n_params) in: what is owed from before; out: what is owed now. With samples = 0 the
+ *                  whole update is dropped, not owed, and the residual is left as it is.
+ * @param[out] out  n integers
+ * @param[in,out] saturated  counts clamped values
+ */
+void quantiser_run(const struct quantiser *q, const float *global, const float *local,
+                   float *residual, size_t first, size_t n, int32_t *out, uint64_t *saturated);
+
+/**
+ * Add the weighted mean of an opened run to the model.
+ * @param sums     n sums of quantised values, |sum| < 2^53
+ * @param weight   samples behind these sums, >= 1 (the frame's own weight)
+ * @param[in,out] model    n_params; only first .. first+n-1 changes
+ * @param[in,out] largest  n_tensors: raised to the largest magnitude of the mean update seen per tensor
+ */
+void quantiser_apply(const struct model_shape *shape, const double *steps,
+                     uint64_t largest_samples, uint64_t weight, size_t first, size_t n,
+                     const int64_t *sums, float *model, double *largest);
+
+/** Range that round 1 starts from. */
+#define QUANTISER_FIRST_RANGE 1.0
+/**
+ * Choose every tensor's step for a round: range / limit, where range is QUANTISER_FIRST_RANGE in
+ * round 1 and 3 times the largest magnitude of the last opened update afterwards. A tensor whose
+ * last update was all zero, or was not opened, keeps its step.
+ * @param largest  n_tensors from quantiser_apply; NULL in round 1
+ * @param[in,out] steps  n_tensors
+ */
+void quantiser_choose_steps(const struct model_shape *shape, unsigned value_bits,
+                            const double *largest, double *steps);
+
+#endif

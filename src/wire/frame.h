@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef WIRE_FRAME_H
+#define WIRE_FRAME_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cairn/err.h>
+
+#include "buf.h"
+
+/**
+ * Frames and batches: the bytes that go up the tree. All integers little-endian.
+ *
+ * batch = header (80 bytes), then `frames` frames in index order, nothing after
+ *
+ *    0  "CRNB"            4
+ *    4  version           u16   1
+ *    6  stream            u16   enum wire_stream
+ *    8  experiment        16    random id of one run of one config
+ *   24  round             u32   from 1
+ *   28  origin            u32   number of the node whose frames these are
+ *   32  frames            u32   1..
+ *   36  first index       u32
+ *   40  bytes             u64   of the whole batch
+ *   48  reserved          16    zero
+ *   64  header digest     16    BLAKE2b-256 of bytes 0..63, cut
+ *
+ * frame = header (32 bytes) | payload | extensions | digest (32 bytes)
+ *
+ *    0  index             u32   number of the run of parameters, from 0
+ *    4  contributors      u32   clients summed in the payload; 0 = nobody, payload empty
+ *    8  weight            u64   their samples, summed
+ *   16  ring and flags    u32   low 16 bits: parameter set id; rest reserved, zero
+ *   20  payload length    u32
+ *   24  extension length  u32
+ *   28  reserved          u32   zero
+ *
+ * extension = type u16 | reserved u16 (zero) | length u32 | value
+ *
+ * The frame digest is BLAKE2b-256 of  "cairn frame v1\0\0" | experiment | round u32 | stream u32
+ * | frame header | payload | extensions,  so a frame of another round or experiment never
+ * passes, and frames can be put into new batches without being touched.
+ * A digest finds accidents; against forgery it protects nothing.
+ */
+enum { WIRE_BATCH_HEADER = 80, WIRE_FRAME_HEADER = 32, WIRE_FRAME_DIGEST = 32, WIRE_EXPERIMENT = 16 };
+
+enum wire_stream { WIRE_STREAM_UPDATE = 1 };
+
+enum wire_extension {
+    /** Bitmap of client indices that are summed, ceil(clients/8) bytes, bit i of byte i/8.
+     * Two frames whose sets meet are never added. */
+    WIRE_EXT_CONTRIBUTORS = 1,
+};
+
+/** What every frame of one stream of one round shares. Plain value. */
+struct wire_context {
+    uint8_t experiment[WIRE_EXPERIMENT];
+    uint32_t round;
+    enum wire_stream stream;
+};
+
+struct wire_batch {
+    struct wire_context context;
+    uint32_t origin;
+    uint32_t frames;
+    uint32_t first_index;
+    struct span rest; /* bytes of the frames not yet read, borrowed from the body */
+};
+
+/** A frame as read: everything borrowed from the body. */
+struct wire_frame {
+    uint32_t index;
+    uint32_t contributors;
+    uint64_t weight;
+    uint16_t params_id;
+    struct span payload;
+    struct span contributor_set; /* value of WIRE_EXT_CONTRIBUTORS; empty when absent */
+    struct span bytes;           /* the whole frame, header to digest */
+};
+
+/** Bytes of a frame with this payload and contributor set (0 = no extension). */
+size_t wire_frame_size(size_t payload, size_t contributor_set);
+
+/**
+ * Read and check a batch header and the claimed sizes against the body.
+ * @retval CAIRN_ERR_MALFORMED  too short, wrong magic, version, stream, reserved bytes, lengths
+ * @retval CAIRN_ERR_INTEGRITY  header digest
+ */
+CAIRN_MUST_CHECK int wire_batch_read(struct span body, struct wire_batch *out,
+                                     struct cairn_problem *why);
+/**
+ * Read the next frame and check its digest. After `frames` frames the body must be at its end.
+ * Unknown extensions are skipped (they are covered by the digest).
+ * @return 1 a frame, 0 no more, or
+ * @retval CAIRN_ERR_MALFORMED  lengths, reserved bits, index not first + position, trailing bytes,
+ *                              a duplicate or oversized extension, contributors 0 with a payload
+ * @retval CAIRN_ERR_INTEGRITY  digest
+ */
+CAIRN_MUST_CHECK int wire_batch_next(struct wire_batch *batch, struct wire_frame *out,
+                                     struct cairn_problem *why);
+
+/**
+ * Begin a frame at the end of `out`: header, room for the payload (zeroed), and the set.
+ * @param set  bitmap of contributors, copied; may be empty
+ * @param[out] payload_at  offset in out->data where the caller writes the payload
+ * @retval CAIRN_ERR_NO_MEMORY  out unchanged; CAIRN_ERR_TOO_LONG payload or set over 2^31 bytes
+ */
+CAIRN_MUST_CHECK int wire_frame_begin(struct buf *out, uint32_t index, uint32_t contributors,
+                                      uint64_t weight, uint16_t params_id, size_t payload,
+                                      struct span set, size_t *payload_at);
+/** Finish the frame that begins at out->data + frame_at: append its digest. @retval CAIRN_ERR_NO_MEMORY */
+CAIRN_MUST_CHECK int wire_frame_end(struct buf *out, size_t frame_at,
+                                    const struct wire_context *context);
+/** Write a batch header into 80 bytes. `bytes` counts the header too. */
+void wire_batch_header(uint8_t out[WIRE_BATCH_HEADER], const struct wire_context *context,
+                       uint32_t origin, uint32_t frames, uint32_t first_index, uint64_t bytes);
+
+#endif
