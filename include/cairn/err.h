@@ -49,7 +49,7 @@ enum cairn_error {
 };
 
 #define CAIRN_MUST_CHECK __attribute__((warn_unused_result))
-#define CAIRN_PRINTF(format, first) __attribute__((format(printf, format, first)))
+#define CAIRN_PRINTF(text, first) __attribute__((format(printf, text, first)))
 
 /**
  * What went wrong, for people: what happened and where (`what`), and what to

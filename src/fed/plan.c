@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "plan.h"
+
+#include <stdbool.h>
+
+#include "sizes.h"
+
+int fed_plan_init(struct fed_plan *plan, const struct he_params *he, size_t n_params,
+                  size_t frame_params, uint32_t n_clients, struct cairn_problem *why)
+{
+    if (n_params == 0 || n_clients == 0) {
+        return problem_set(why, CAIRN_ERR_CONFIG, "give the model at least one layer",
+                           "nothing to train: %zu parameters, %u clients", n_params,
+                           (unsigned)n_clients);
+    }
+    size_t whole = frame_params - frame_params % he->chunk_params;
+    if (whole == 0) {
+        whole = he->chunk_params;
+    }
+    const size_t frames = size_ceil_div(n_params, whole);
+    if (frames > UINT32_MAX) {
+        return problem_set(why, CAIRN_ERR_CONFIG, "raise round.frame_params",
+                           "%zu parameters make %zu frames, more than fit 32 bits", n_params,
+                           frames);
+    }
+    *plan = (struct fed_plan){.he = *he,
+                              .n_params = n_params,
+                              .frame_params = whole,
+                              .n_frames = (uint32_t)frames,
+                              .n_clients = n_clients};
+    return 0;
+}
+
+size_t fed_plan_first(const struct fed_plan *plan, uint32_t frame)
+{
+    return plan->frame_params * frame;
+}
+
+size_t fed_plan_count(const struct fed_plan *plan, uint32_t frame)
+{
+    const size_t rest = plan->n_params - fed_plan_first(plan, frame);
+    return rest < plan->frame_params ? rest : plan->frame_params;
+}
+
+size_t fed_plan_set_bytes(const struct fed_plan *plan)
+{
+    return size_ceil_div(plan->n_clients, 8);
+}
+
+size_t fed_plan_frame_bytes(const struct fed_plan *plan)
+{
+    return wire_frame_size(he_payload_bytes(&plan->he, fed_plan_count(plan, 0)),
+                           fed_plan_set_bytes(plan));
+}
+
+uint32_t fed_plan_batch_frames(const struct fed_plan *plan, size_t batch_bytes)
+{
+    const size_t fit = batch_bytes < WIRE_BATCH_HEADER
+                           ? 0
+                           : (batch_bytes - WIRE_BATCH_HEADER) / fed_plan_frame_bytes(plan);
+    if (fit == 0) {
+        return 1;
+    }
+    return fit < plan->n_frames ? (uint32_t)fit : plan->n_frames;
+}
+
+size_t fed_plan_batch_limit(const struct fed_plan *plan, size_t batch_bytes)
+{
+    return WIRE_BATCH_HEADER +
+           fed_plan_batch_frames(plan, batch_bytes) * fed_plan_frame_bytes(plan);
+}
+
+static int check_set(const struct fed_plan *plan, const struct wire_frame *frame,
+                     struct cairn_problem *why)
+{
+    const size_t expected = frame->contributors == 0 ? 0 : fed_plan_set_bytes(plan);
+    if (frame->contributor_set.size != expected) {
+        return problem_set(why, CAIRN_ERR_REFUSED, NULL,
+                           "frame %u: contributor set of %zu bytes, expected %zu",
+                           (unsigned)frame->index, frame->contributor_set.size, expected);
+    }
+    if (expected == 0) {
+        return 0;
+    }
+    uint32_t members = 0;
+    for (size_t i = 0; i < frame->contributor_set.size; i++) {
+        members += (uint32_t)__builtin_popcount(frame->contributor_set.data[i]);
+    }
+    const unsigned used = plan->n_clients % 8;
+    const uint8_t last = frame->contributor_set.data[frame->contributor_set.size - 1];
+    if (used != 0 && (last >> used) != 0) {
+        return problem_set(why, CAIRN_ERR_REFUSED, NULL,
+                           "frame %u: its contributor set names a client above index %u",
+                           (unsigned)frame->index, (unsigned)plan->n_clients - 1);
+    }
+    if (members != frame->contributors) {
+        return problem_set(why, CAIRN_ERR_REFUSED, NULL,
+                           "frame %u: %u contributors, but its set has %u",
+                           (unsigned)frame->index, (unsigned)frame->contributors,
+                           (unsigned)members);
+    }
+    return 0;
+}
+
+int fed_plan_check(const struct fed_plan *plan, const struct wire_frame *frame,
+                   struct cairn_problem *why)
+{
+    if (frame->index >= plan->n_frames) {
+        return problem_set(why, CAIRN_ERR_REFUSED, NULL, "frame %u, but a model has %u",
+                           (unsigned)frame->index, (unsigned)plan->n_frames);
+    }
+    if (frame->params_id != plan->he.short_id) {
+        return problem_set(why, CAIRN_ERR_REFUSED,
+                           "all nodes of an experiment must run the same config",
+                           "frame %u has parameter set %04x, expected %04x (%s)",
+                           (unsigned)frame->index, frame->params_id, plan->he.short_id,
+                           plan->he.id);
+    }
+    const bool nobody = frame->contributors == 0;
+    const size_t expected =
+        nobody ? 0 : he_payload_bytes(&plan->he, fed_plan_count(plan, frame->index));
+    if (frame->payload.size != expected || (nobody && frame->weight != 0)) {
+        return problem_set(why, CAIRN_ERR_REFUSED, NULL,
+                           "frame %u: payload of %zu bytes from %u contributors, expected %zu",
+                           (unsigned)frame->index, frame->payload.size,
+                           (unsigned)frame->contributors, expected);
+    }
+    return check_set(plan, frame, why);
+}

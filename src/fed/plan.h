@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef FED_PLAN_H
+#define FED_PLAN_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cairn/err.h>
+
+#include "frame.h"
+#include "he.h"
+
+/**
+ * How the flattened model is cut into frames: the same for every node of an
+ * experiment, derived from the parameters and never negotiated. Plain value, immutable.
+ */
+struct fed_plan {
+    struct he_params he;
+    size_t n_params;
+    size_t frame_params; /* parameters in every frame but the last: whole chunks */
+    uint32_t n_frames;
+    uint32_t n_clients; /* bits of a contributor set */
+};
+
+/**
+ * @param n_params      at least 1
+ * @param frame_params  wanted; rounded down to whole chunks, but at least one chunk
+ * @retval CAIRN_ERR_CONFIG  no parameters, or more than 2^32 - 1 frames
+ */
+CAIRN_MUST_CHECK int fed_plan_init(struct fed_plan *plan, const struct he_params *he,
+                                   size_t n_params, size_t frame_params, uint32_t n_clients,
+                                   struct cairn_problem *why);
+/** First flattened parameter of a frame. */
+size_t fed_plan_first(const struct fed_plan *plan, uint32_t frame);
+/** Parameters in a frame, 1 .. frame_params. */
+size_t fed_plan_count(const struct fed_plan *plan, uint32_t frame);
+/** Bytes of a contributor set: ceil(n_clients / 8). */
+size_t fed_plan_set_bytes(const struct fed_plan *plan);
+/** Bytes of the largest frame on the wire, header to digest. */
+size_t fed_plan_frame_bytes(const struct fed_plan *plan);
+/** Frames that go into one batch of at most batch_bytes, at least 1. */
+uint32_t fed_plan_batch_frames(const struct fed_plan *plan, size_t batch_bytes);
+/** The largest batch body that anybody may send under this plan. */
+size_t fed_plan_batch_limit(const struct fed_plan *plan, size_t batch_bytes);
+
+/**
+ * Check what a frame says of itself against the plan: index, parameter set, exact payload
+ * length, and a contributor set of the right length that has `contributors` bits, none above n_clients.
+ * A frame without contributors has no payload, no set and weight 0.
+ * @retval CAIRN_ERR_REFUSED  expected and found
+ */
+CAIRN_MUST_CHECK int fed_plan_check(const struct fed_plan *plan, const struct wire_frame *frame,
+                                    struct cairn_problem *why);
+
+#endif

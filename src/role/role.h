@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef ROLE_ROLE_H
+#define ROLE_ROLE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <jansson.h>
+
+#include "clock.h"
+#include "config.h"
+#include "http.h"
+#include "trainer.h"
+
+/**
+ * What a role is and what it is given.
+ *
+ * A role never sleeps, owns no thread and opens no socket. It is asked two
+ * things: to answer a request (`handle`, from any thread), and to do what can be done
+ * now (`step`, from one thread at a time). Transport, clock and trainer are
+ * passed in, so that a test can run a whole federation in one process with a clock
+ * that it turns by hand.
+ */
+
+struct role;
+
+/** The world as a role sees it. Borrowed by the role for its whole life. */
+struct role_host {
+    void *ctx;
+    const struct clock_source *clock;
+    /** Run exchanges with other nodes side by side; returns when each has ended. Any thread. */
+    void (*exchange)(void *ctx, struct http_exchange *list, size_t n);
+    /** `step` has something to do. Any thread. */
+    void (*wake)(void *ctx);
+    /** Bytes of requests and answers since the node started, both directions. Any thread. */
+    void (*traffic)(void *ctx, uint64_t *received, uint64_t *sent);
+    /**
+     * A trainer for these settings. client_number 0: an evaluator.
+     * @retval CAIRN_ERR_DATA, CAIRN_ERR_TRAINER
+     */
+    int (*trainer)(void *ctx, const struct fed_settings *settings, uint32_t client_number,
+                   uint32_t index, struct trainer **out, struct cairn_problem *why);
+    /** Where this node keeps its logs; a path of this machine, never one that a peer named. */
+    const char *log_dir;
+    const char *address; /* this node's own name in messages, "127.0.0.4:5000" */
+};
+
+/** A route of a role. `limit` bounds the body. */
+struct role_route {
+    const char *method;
+    const char *path;
+    size_t (*limit)(const struct role *self);
+    void (*handle)(struct role *self, const struct http_request *request, struct http_reply *reply);
+};
+
+struct role {
+    const char *name;                /* "client", "switch", "aggregator" */
+    const struct role_route *routes; /* ends with method NULL */
+    /**
+     * Do what can be done now.
+     * @return monotonic time in ns at which to be called again even if nobody wakes;
+     *         UINT64_MAX when only a wake can bring work
+     */
+    uint64_t (*step)(struct role *self);
+    /** Add state, round and the like to GET /status. Any thread. */
+    void (*status)(struct role *self, json_t *into);
+    /** The node's log document, a new reference. Any thread. */
+    json_t *(*log)(struct role *self);
+    void (*free)(struct role *self);
+};
+
+#endif

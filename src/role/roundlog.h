@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef ROLE_ROUNDLOG_H
+#define ROLE_ROUNDLOG_H
+
+#include <pthread.h>
+
+#include "role.h"
+
+/**
+ * A node's log of an experiment, one entry per round, kept in
+ * <log_dir>/<experiment>/<node>.json and answered by GET /log:
+ *
+ *   {"address", "role", "experiment", "finished", "byte_received", "byte_send", "cpu_s",
+ *    "peak_rss_bytes", "iteration": [{"round", "start_time", "end_time", "byte_received",
+ *    "byte_send", "train_s", "encrypt_s", "fold_s", "send_s", "wait_s", "decrypt_s",
+ *    "peak_rss_bytes", "frames", "contributors", "saturated"}]}
+ *
+ * Times are RFC 3339 UTC with microseconds, durations seconds. Bytes are those of request and answer bodies
+ * since the entry before, so the entries add up to everything that the experiment moved.
+ * A file that cannot be written is warned about once; the entries stay in memory.
+ * Internally locked.
+ */
+struct roundlog_entry {
+    uint32_t round;
+    int64_t start_us, end_us; /* wall clock */
+    double train_s, encrypt_s, fold_s, send_s, decrypt_s;
+    double wait_s; /* of the time between start and end, what none of the others explains */
+    uint32_t frames, contributors;
+    uint64_t saturated;
+};
+
+struct roundlog {
+    pthread_mutex_t lock;
+    const struct role_host *host;
+    json_t *entries;
+    char address[FED_ADDRESS_SIZE];
+    char role[16];
+    char experiment[FED_NAME_SIZE];
+    char path[FED_PATH_SIZE + FED_NAME_SIZE + FED_ADDRESS_SIZE + 8];
+    uint64_t received_before, sent_before; /* traffic that is already in an entry */
+    uint64_t received_start, sent_start;   /* traffic before this experiment */
+    bool finished, warned;
+};
+
+/** @param address  this node's as the config has it.  @retval CAIRN_ERR_NO_MEMORY */
+CAIRN_MUST_CHECK int roundlog_init(struct roundlog *log, const struct role_host *host,
+                                   const char *address, const char *role, const char *experiment);
+void roundlog_release(struct roundlog *log);
+/** wait_s is worked out here. */
+void roundlog_add(struct roundlog *log, const struct roundlog_entry *entry);
+/** The experiment is over: bytes since the last entry are added to it. Idempotent. */
+void roundlog_finish(struct roundlog *log);
+/** New reference; NULL without memory. */
+json_t *roundlog_document(struct roundlog *log);
+
+/** CPU time and peak memory of this process, from getrusage(2). */
+void roundlog_usage(double *cpu_s, uint64_t *peak_rss_bytes);
+/** File name for a node: its address without the default port, ':' and brackets replaced. */
+void roundlog_file_name(const char *address, char *out, size_t size);
+
+#endif

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef ROLE_RUNFOLDER_H
+#define ROLE_RUNFOLDER_H
+
+#include <jansson.h>
+
+#include "config.h"
+#include "shape.h"
+
+/**
+ * What a run leaves behind: <runs>/<experiment>/ with config.json, summary.json,
+ * rounds.jsonl, model.safetensors and nodes/<node>.json. A new run of the same experiment replaces them.
+ */
+struct runfolder {
+    char path[FED_PATH_SIZE + FED_NAME_SIZE];
+};
+
+/** Make the folder and put the config there. @retval CAIRN_ERR_STORAGE */
+CAIRN_MUST_CHECK int runfolder_begin(struct runfolder *run, const char *runs_dir,
+                                     const char *experiment, struct span config_text,
+                                     struct cairn_problem *why);
+/** Append one round's line. @retval CAIRN_ERR_STORAGE */
+CAIRN_MUST_CHECK int runfolder_round(struct runfolder *run, const json_t *line,
+                                     struct cairn_problem *why);
+/** Write the model. @retval CAIRN_ERR_STORAGE */
+CAIRN_MUST_CHECK int runfolder_model(struct runfolder *run, const struct model_shape *shape,
+                                     const float *model, struct cairn_problem *why);
+/** Write nodes/<node>.json. @retval CAIRN_ERR_STORAGE */
+CAIRN_MUST_CHECK int runfolder_node(struct runfolder *run, const char *address, const json_t *log,
+                                    struct cairn_problem *why);
+/** Write summary.json: last, so that a folder with a summary is whole. @retval CAIRN_ERR_STORAGE */
+CAIRN_MUST_CHECK int runfolder_summary(struct runfolder *run, const json_t *summary,
+                                       struct cairn_problem *why);
+
+#endif

@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "serve.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+/* A client serves one thread at a time; they are kept for their open connections. */
+struct client_pool {
+    pthread_mutex_t lock;
+    struct http_client **idle;
+    size_t n_idle, capacity;
+};
+
+struct serve {
+    struct node *node;
+    struct http_server *server;
+    struct client_pool pool;
+    int wake_fd, signal_fd;
+};
+
+static struct http_client *pool_take(struct client_pool *pool)
+{
+    struct http_client *client = NULL;
+    pthread_mutex_lock(&pool->lock);
+    if (pool->n_idle > 0) {
+        client = pool->idle[--pool->n_idle];
+    }
+    pthread_mutex_unlock(&pool->lock);
+    if (client == NULL) {
+        const struct http_client_options options = {0};
+        if (http_client_new(&options, &client) != 0) {
+            return NULL;
+        }
+    }
+    return client;
+}
+
+static void pool_give_back(struct client_pool *pool, struct http_client *client)
+{
+    pthread_mutex_lock(&pool->lock);
+    if (pool->n_idle == pool->capacity) {
+        const size_t more = pool->capacity == 0 ? 4 : 2 * pool->capacity;
+        struct http_client **grown = realloc(pool->idle, more * sizeof *grown);
+        if (grown != NULL) {
+            pool->idle = grown;
+            pool->capacity = more;
+        }
+    }
+    if (pool->n_idle < pool->capacity) {
+        pool->idle[pool->n_idle++] = client;
+        client = NULL;
+    }
+    pthread_mutex_unlock(&pool->lock);
+    http_client_free(client);
+}
+
+static void serve_exchange(void *ctx, struct http_exchange *list, size_t n)
+{
+    struct serve *serve = ctx;
+    struct http_client *client = pool_take(&serve->pool);
+    if (client == NULL) {
+        for (size_t i = 0; i < n; i++) {
+            list[i].error = CAIRN_ERR_NO_MEMORY;
+            snprintf(list[i].what, sizeof list[i].what, "no memory to talk to %.150s",
+                     list[i].address);
+        }
+        return;
+    }
+    http_client_exchange(client, list, n);
+    pool_give_back(&serve->pool, client);
+}
+
+static void serve_wake(void *ctx)
+{
+    const struct serve *serve = ctx;
+    const uint64_t one = 1;
+    /* A full counter (EAGAIN) means that a wake is under way already. */
+    const ssize_t written = write(serve->wake_fd, &one, sizeof one);
+    (void)written;
+}
+
+static int open_descriptors(struct serve *serve, struct cairn_problem *why)
+{
+    sigset_t signals;
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGTERM);
+    sigaddset(&signals, SIGINT);
+    pthread_sigmask(SIG_BLOCK, &signals, NULL); /* before any thread starts, so that all inherit it */
+    serve->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    serve->signal_fd = signalfd(-1, &signals, SFD_NONBLOCK | SFD_CLOEXEC);
+    if (serve->wake_fd < 0 || serve->signal_fd < 0) {
+        return problem_set(why, CAIRN_ERR_ENVIRONMENT, "raise the limit of open files (ulimit -n)",
+                           "no file descriptors: %s", strerror(errno));
+    }
+    return 0;
+}
+
+static int make_node(struct serve *serve, const struct serve_options *options,
+                     struct cairn_problem *why)
+{
+    char own[FED_ADDRESS_SIZE];
+    if (options->advertise != NULL) {
+        snprintf(own, sizeof own, "%s", options->advertise);
+    } else {
+        snprintf(own, sizeof own, "%s:%u", options->listen, (unsigned)options->port);
+    }
+    const struct node_options node_options = {.address = own,
+                                              .data_dir = options->data_dir,
+                                              .log_dir = options->log_dir,
+                                              .clock = &clock_system,
+                                              .ctx = serve,
+                                              .exchange = serve_exchange,
+                                              .wake = serve_wake};
+    const int err = node_new(&node_options, &serve->node);
+    return err == 0 ? 0
+                    : problem_set(why, err, NULL, "a node cannot start: %s",
+                                  cairn_error_sentence(err));
+}
+
+int serve_start(const struct serve_options *options, struct serve **out,
+                struct cairn_problem *why)
+{
+    struct serve *serve = calloc(1, sizeof *serve);
+    if (serve == NULL) {
+        return problem_set(why, CAIRN_ERR_NO_MEMORY, NULL, "no memory for a node");
+    }
+    serve->wake_fd = -1;
+    serve->signal_fd = -1;
+    pthread_mutex_init(&serve->pool.lock, NULL);
+    int err = open_descriptors(serve, why);
+    if (err == 0) {
+        err = make_node(serve, options, why);
+    }
+    if (err == 0) {
+        const struct http_app app = node_app(serve->node);
+        const struct http_server_options server_options = {.listen = options->listen,
+                                                           .port = options->port,
+                                                           .workers = options->workers,
+                                                           .max_connections =
+                                                               options->max_connections};
+        err = http_server_start(&server_options, &app, &serve->server, why);
+    }
+    if (err != 0) {
+        serve_free(serve);
+        return err;
+    }
+    *out = serve;
+    return 0;
+}
+
+struct node *serve_node(struct serve *serve)
+{
+    return serve->node;
+}
+
+uint16_t serve_port(const struct serve *serve)
+{
+    return http_server_port(serve->server);
+}
+
+/* Milliseconds until a deadline for poll(2), rounded up; -1 = no deadline. */
+static int poll_timeout(uint64_t deadline_ns)
+{
+    if (deadline_ns == UINT64_MAX) {
+        return -1;
+    }
+    const uint64_t now = clock_now_ns(&clock_system);
+    if (deadline_ns <= now) {
+        return 0;
+    }
+    const uint64_t ms = (deadline_ns - now + 999999) / 1000000;
+    return ms > 3600000 ? 3600000 : (int)ms;
+}
+
+int serve_run(struct serve *serve, bool (*until)(void *ctx), void *ctx)
+{
+    struct pollfd fds[] = {{.fd = serve->wake_fd, .events = POLLIN},
+                           {.fd = serve->signal_fd, .events = POLLIN}};
+    for (;;) {
+        const uint64_t again = node_step(serve->node);
+        if (until != NULL && until(ctx)) {
+            return 0;
+        }
+        if (poll(fds, 2, poll_timeout(again)) < 0 && errno != EINTR) {
+            return 0;
+        }
+        struct signalfd_siginfo info;
+        if (read(serve->signal_fd, &info, sizeof info) == (ssize_t)sizeof info) {
+            return (int)info.ssi_signo;
+        }
+        uint64_t wakes;
+        const ssize_t drained = read(serve->wake_fd, &wakes, sizeof wakes);
+        (void)drained; /* EAGAIN: it was the deadline that passed */
+    }
+}
+
+void serve_free(struct serve *serve)
+{
+    if (serve == NULL) {
+        return;
+    }
+    http_server_stop(serve->server);
+    node_free(serve->node);
+    for (size_t i = 0; i < serve->pool.n_idle; i++) {
+        http_client_free(serve->pool.idle[i]);
+    }
+    free(serve->pool.idle);
+    pthread_mutex_destroy(&serve->pool.lock);
+    if (serve->wake_fd >= 0) {
+        close(serve->wake_fd);
+    }
+    if (serve->signal_fd >= 0) {
+        close(serve->signal_fd);
+    }
+    free(serve);
+}
+
+int serve_exchange_once(struct http_exchange *list, size_t n, struct cairn_problem *why)
+{
+    const struct http_client_options options = {0};
+    struct http_client *client;
+    const int err = http_client_new(&options, &client);
+    if (err != 0) {
+        return problem_set(why, err, NULL, "no HTTP client: %s", cairn_error_sentence(err));
+    }
+    http_client_exchange(client, list, n);
+    http_client_free(client);
+    return 0;
+}

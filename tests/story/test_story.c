@@ -1,0 +1,586 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Stories: whole federations in one process, with a clock that the test turns
+ * and a transport without sockets. What is told here is what the README promises:
+ * the same final model in every scenario, in every tree, in every order of arrival, equal to a
+ * sum worked out without any of it; nothing counts twice; and a round that
+ * cannot be finished says who it waited for.
+ */
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "digest.h"
+#include "federation.h"
+#include "frame.h"
+#include "json.h"
+#include "made_up_trainer.h"
+#include "model_message.h"
+#include "quantiser.h"
+#include "replay.h"
+
+enum { PARAMS = 20000, ROUNDS = 3, CLIENTS = 3 };
+
+static char folder[64];
+
+static int make_folder(void **state)
+{
+    (void)state;
+    snprintf(folder, sizeof folder, "/tmp/cairn-story-XXXXXX");
+    return mkdtemp(folder) == NULL ? -1 : 0;
+}
+
+static int remove_folder(void **state)
+{
+    (void)state;
+    char command[128];
+    snprintf(command, sizeof command, "rm -rf '%s'", folder);
+    return system(command);
+}
+
+/* One aggregator, one switch, three clients: two under the switch, one under the aggregator. */
+static void small_config(char *out, size_t size, const char *profile, bool dumb, unsigned rounds,
+                         const char *more)
+{
+    snprintf(out, size,
+             "{\"experiment\": \"story\", \"seed\": 7,"
+             " \"encryption\": {\"profile\": \"%s\"},"
+             " \"round\": {\"frame_params\": 4096, \"deadline_s\": 60}%s,"
+             " \"server\": {\"batch_bytes\": 131072, \"start_timeout_s\": 30},"
+             " \"aggregator\": {\"iteration\": %u, \"ip\": \"10.0.0.1\"},"
+             " \"others\": {"
+             "  \"10.0.0.2\": {\"type\": \"switch\", \"receive\": [\"10.0.0.3\", \"10.0.0.4\"],"
+             "   \"send\": \"10.0.0.1\", \"ip\": \"10.0.0.2\", \"dumb\": %s},"
+             "  \"10.0.0.3\": {\"type\": \"client\", \"client_number\": 3, \"index\": 0,"
+             "   \"send\": \"10.0.0.2\", \"ip\": \"10.0.0.3\"},"
+             "  \"10.0.0.4\": {\"type\": \"client\", \"client_number\": 3, \"index\": 1,"
+             "   \"send\": \"10.0.0.2\", \"ip\": \"10.0.0.4\"},"
+             "  \"10.0.0.5\": {\"type\": \"client\", \"client_number\": 3, \"index\": 2,"
+             "   \"send\": \"10.0.0.1\", \"ip\": \"10.0.0.5\"}}}",
+             profile, more, rounds, dumb ? "true" : "false");
+}
+
+static char *digest_of_run(const struct federation_options *options)
+{
+    struct federation *f = federation_new(options);
+    struct cairn_problem problem = {0};
+    const int err = federation_run(f, &problem);
+    if (err != 0) {
+        print_message("%s\n", problem.what);
+    }
+    assert_int_equal(err, 0);
+    json_t *summary = federation_summary(f);
+    assert_non_null(summary);
+    char *digest = strdup(json_get_text(summary, "model_digest", "none"));
+    json_decref(summary);
+    federation_free(f);
+    return digest;
+}
+
+/* The same run, worked out with plain integers and none of the machinery. `absent`: a client index that
+ * sits round 2 out, or -1. */
+static void recompute(uint64_t seed, uint32_t clients, unsigned rounds, int absent, char *hex)
+{
+    struct model_shape shape = {0};
+    assert_int_equal(made_up_shape(PARAMS, &shape), 0);
+    struct trainer *trainer;
+    const struct made_up_options made_up = {.n_params = PARAMS};
+    assert_int_equal(made_up_trainer(&made_up, &trainer), 0);
+    float *model = calloc(PARAMS, sizeof *model), *local = calloc(PARAMS, sizeof *local);
+    float *residuals = calloc((size_t)clients * PARAMS, sizeof *residuals);
+    int64_t *sums = calloc(PARAMS, sizeof *sums);
+    int32_t *q = calloc(PARAMS, sizeof *q);
+    double steps[2] = {0}, largest[2] = {0};
+    trainer->initial(trainer, seed, model);
+    for (uint32_t round = 1; round <= rounds; round++) {
+        uint64_t weight = 0, saturated = 0;
+        quantiser_choose_steps(&shape, 16, round == 1 ? NULL : largest, steps);
+        memset(largest, 0, sizeof largest);
+        memset(sums, 0, PARAMS * sizeof *sums);
+        for (uint32_t k = 0; k < clients; k++) {
+            if ((int)k == absent && round == 2) {
+                continue;
+            }
+            const struct quantiser quantiser = {.shape = &shape,
+                                                .steps = steps,
+                                                .value_bits = 16,
+                                                .samples = 10 + k,
+                                                .largest_samples = 10 + clients - 1,
+                                                .seed = seed,
+                                                .round = round,
+                                                .client_index = k};
+            made_up_update(PARAMS, model, local, seed, round, k);
+            quantiser_run(&quantiser, model, local, residuals + (size_t)k * PARAMS, 0, PARAMS, q,
+                          &saturated);
+            for (size_t i = 0; i < PARAMS; i++) {
+                sums[i] += q[i];
+            }
+            weight += 10 + k;
+        }
+        quantiser_apply(&shape, steps, 10 + clients - 1, weight, 0, PARAMS, sums, model, largest);
+    }
+    uint8_t digest[DIGEST_SIZE];
+    digest_of(model, PARAMS * sizeof *model, digest);
+    digest_hex(digest, DIGEST_SIZE, hex);
+    free(model);
+    free(local);
+    free(residuals);
+    free(sums);
+    free(q);
+    trainer->free(trainer);
+    model_shape_release(&shape);
+}
+
+static struct federation_options options_for(const char *config)
+{
+    return (struct federation_options){
+        .config = config, .folder = folder, .n_params = PARAMS, .bad_client = -1};
+}
+
+static void test_story__all_scenarios_give_the_recomputed_model(void **state)
+{
+    (void)state;
+    char expected[DIGEST_HEX_SIZE], config[2048];
+    recompute(7, CLIENTS, ROUNDS, -1, expected);
+    static const char *const profiles[] = {"none", "bfv", "capsule"};
+    for (unsigned p = 0; p < 3; p++) {
+        for (unsigned dumb = 0; dumb < 2; dumb++) {
+            small_config(config, sizeof config, profiles[p], dumb != 0, ROUNDS, "");
+            struct federation_options options = options_for(config);
+            options.order_seed = 10 * p + dumb;
+            char *digest = digest_of_run(&options);
+            assert_string_equal(digest, expected);
+            free(digest);
+        }
+    }
+}
+
+/* Switches three deep, one of them dumb, uneven: 3 children under one and 1 under another. */
+static const char deep_config[] =
+    "{\"experiment\": \"deep\", \"seed\": 7, \"encryption\": {\"profile\": \"%s\"},"
+    " \"round\": {\"frame_params\": 4096}, \"server\": {\"batch_bytes\": 131072},"
+    " \"aggregator\": {\"iteration\": 3, \"ip\": \"10.0.0.1\"}, \"others\": {"
+    " \"10.0.0.2\": {\"type\": \"switch\", \"receive\": [\"10.0.0.3\", \"10.0.0.4\"], "
+    "\"send\": \"10.0.0.1\", \"ip\": \"10.0.0.2\"},"
+    " \"10.0.0.3\": {\"type\": \"switch\", \"receive\": [\"10.0.0.5\", \"10.0.1.3\"], "
+    "\"send\": \"10.0.0.2\", \"ip\": \"10.0.0.3\", \"dumb\": true},"
+    " \"10.0.0.4\": {\"type\": \"switch\", \"receive\": [\"10.0.1.4\"], "
+    "\"send\": \"10.0.0.2\", \"ip\": \"10.0.0.4\"},"
+    " \"10.0.0.5\": {\"type\": \"switch\", \"receive\": [\"10.0.1.0\", \"10.0.1.1\", "
+    "\"10.0.1.2\"], \"send\": \"10.0.0.3\", \"ip\": \"10.0.0.5\"},"
+    " \"10.0.1.0\": {\"type\": \"client\", \"client_number\": 5, \"index\": 0, "
+    "\"send\": \"10.0.0.5\", \"ip\": \"10.0.1.0\"},"
+    " \"10.0.1.1\": {\"type\": \"client\", \"client_number\": 5, \"index\": 1, "
+    "\"send\": \"10.0.0.5\", \"ip\": \"10.0.1.1\"},"
+    " \"10.0.1.2\": {\"type\": \"client\", \"client_number\": 5, \"index\": 2, "
+    "\"send\": \"10.0.0.5\", \"ip\": \"10.0.1.2\"},"
+    " \"10.0.1.3\": {\"type\": \"client\", \"client_number\": 5, \"index\": 3, "
+    "\"send\": \"10.0.0.3\", \"ip\": \"10.0.1.3\"},"
+    " \"10.0.1.4\": {\"type\": \"client\", \"client_number\": 5, \"index\": 4, "
+    "\"send\": \"10.0.0.4\", \"ip\": \"10.0.1.4\"}}}";
+
+static void test_story__deep_uneven_tree_in_any_order(void **state)
+{
+    (void)state;
+    char expected[DIGEST_HEX_SIZE], config[4096];
+    recompute(7, 5, 3, -1, expected);
+    for (unsigned order = 0; order < 4; order++) {
+        snprintf(config, sizeof config, deep_config, order % 2 == 0 ? "capsule" : "none");
+        struct federation_options options = options_for(config);
+        options.order_seed = order;
+        char *digest = digest_of_run(&options);
+        assert_string_equal(digest, expected);
+        free(digest);
+    }
+}
+
+static void test_story__weighted_mean_is_exact(void **state)
+{
+    (void)state;
+    /* samples 1, 9, 90 and models 0, 10, 100 make 90.9; the first round's range of 1.0 lets a model move by at
+     * most 1 a round, so it takes some rounds, and error feedback brings what clamping held back. */
+    static const uint64_t samples[] = {1, 9, 90};
+    static const float targets[] = {0, 10, 100};
+    static const char *const profiles[] = {"none", "bfv", "capsule"};
+    char config[2048], path[256];
+    for (unsigned p = 0; p < 3; p++) {
+        small_config(config, sizeof config, profiles[p], false, 40, "");
+        struct federation_options options = options_for(config);
+        options.n_params = 5;
+        options.samples = samples;
+        options.targets = targets;
+        free(digest_of_run(&options));
+        snprintf(path, sizeof path, "%s/runs/story/model.safetensors", folder);
+        FILE *file = fopen(path, "rb");
+        assert_non_null(file);
+        float last = 0;
+        assert_int_equal(fseek(file, -(long)sizeof last, SEEK_END), 0);
+        assert_int_equal(fread(&last, sizeof last, 1, file), 1);
+        fclose(file);
+        print_message("%s: %.5f\n", profiles[p], (double)last);
+        assert_true(last > 90.8F && last < 91.0F);
+    }
+}
+
+/* A transport that loses the answer of every batch: it was counted, the child does not know. */
+struct lossy {
+    unsigned seen, lost;
+    bool armed;
+};
+
+static void lose_some_answers(void *ctx, const struct http_exchange *x)
+{
+    struct lossy *lossy = ctx;
+    if (strstr(x->path, "/receive") != NULL && ++lossy->seen % 3 == 0) {
+        struct http_exchange *answered = (struct http_exchange *)(uintptr_t)x;
+        buf_release(&answered->answer);
+        answered->error = CAIRN_ERR_NETWORK;
+        answered->status = 0;
+        snprintf(answered->what, sizeof answered->what, "%.80s: the answer was lost", x->address);
+        lossy->lost++;
+    }
+}
+
+static void test_story__lost_answers_count_once(void **state)
+{
+    (void)state;
+    char expected[DIGEST_HEX_SIZE], config[2048];
+    recompute(7, CLIENTS, ROUNDS, -1, expected);
+    for (unsigned dumb = 0; dumb < 2; dumb++) {
+        struct lossy lossy = {0};
+        small_config(config, sizeof config, "capsule", dumb != 0, ROUNDS, "");
+        struct federation_options options = options_for(config);
+        options.answered = lose_some_answers;
+        options.ctx = &lossy;
+        char *digest = digest_of_run(&options);
+        assert_true(lossy.lost > 5);
+        assert_string_equal(digest, expected);
+        free(digest);
+    }
+}
+
+static void test_story__a_client_with_nan_sits_the_round_out(void **state)
+{
+    (void)state;
+    char expected[DIGEST_HEX_SIZE], config[2048];
+    recompute(7, CLIENTS, ROUNDS, 1, expected);
+    small_config(config, sizeof config, "capsule", false, ROUNDS,
+                 ", \"privacy_floor\": 2");
+    /* the floor belongs into "round" */
+    char *at = strstr(config, "}, \"privacy_floor\": 2");
+    assert_non_null(at);
+    memcpy(at, ", \"privacy_floor\": 2}", 21);
+    struct federation_options options = options_for(config);
+    options.bad_client = 1;
+    char *digest = digest_of_run(&options);
+    assert_string_equal(digest, expected);
+    free(digest);
+}
+
+static void test_story__below_the_privacy_floor_nothing_is_opened(void **state)
+{
+    (void)state;
+    char config[2048], path[256], text[4096] = "";
+    small_config(config, sizeof config, "capsule", false, 2, "");
+    struct federation_options options = options_for(config);
+    options.bad_client = 1; /* two contributors are left in round 2, the floor is 3 */
+    free(digest_of_run(&options));
+    snprintf(path, sizeof path, "%s/runs/story/rounds.jsonl", folder);
+    FILE *file = fopen(path, "r");
+    assert_non_null(file);
+    assert_true(fread(text, 1, sizeof text - 1, file) > 0);
+    fclose(file);
+    assert_non_null(strstr(text, "\"round\":1"));
+    assert_non_null(strstr(strstr(text, "\"round\":2"), "\"fewest_contributors\":2"));
+    assert_null(strstr(strstr(text, "\"round\":2"), "\"frames_kept\":0"));
+}
+
+static bool without_one_client(void *ctx, const struct http_exchange *x)
+{
+    const char *address = ctx;
+    return strcmp(x->address, address) != 0 || strcmp(x->path, "/c/model") != 0;
+}
+
+static void test_story__a_missing_client_is_named_at_the_deadline(void **state)
+{
+    (void)state;
+    char config[2048];
+    char address[] = "10.0.0.5:5000";
+    small_config(config, sizeof config, "capsule", false, ROUNDS, "");
+    struct federation_options options = options_for(config);
+    options.deliver = without_one_client;
+    options.ctx = address;
+    struct federation *f = federation_new(&options);
+    struct cairn_problem problem = {0};
+    assert_int_equal(federation_run(f, &problem), CAIRN_ERR_QUORUM);
+    assert_non_null(strstr(problem.what, "10.0.0.5:5000"));
+    assert_null(strstr(problem.what, "10.0.0.2:5000"));
+    assert_non_null(strstr(problem.what, "round 1"));
+    assert_null(federation_summary(f));
+    federation_free(f);
+}
+
+static bool nobody(void *ctx, const struct http_exchange *x)
+{
+    return strcmp(x->address, ctx) != 0;
+}
+
+static void test_story__a_node_that_never_starts_is_named(void **state)
+{
+    (void)state;
+    char config[2048];
+    char address[] = "10.0.0.4:5000";
+    small_config(config, sizeof config, "none", false, ROUNDS, "");
+    struct federation_options options = options_for(config);
+    options.deliver = nobody;
+    options.ctx = address;
+    struct federation *f = federation_new(&options);
+    struct cairn_problem problem = {0};
+    assert_int_equal(federation_run(f, &problem), CAIRN_ERR_NETWORK);
+    assert_non_null(strstr(problem.what, "10.0.0.4:5000"));
+    assert_null(strstr(problem.what, "10.0.0.3:5000"));
+    federation_free(f);
+}
+
+static void test_story__one_thread_per_node(void **state)
+{
+    (void)state;
+    char expected[DIGEST_HEX_SIZE], config[2048];
+    recompute(7, CLIENTS, ROUNDS, -1, expected);
+    for (unsigned dumb = 0; dumb < 2; dumb++) {
+        small_config(config, sizeof config, "capsule", dumb != 0, ROUNDS, "");
+        struct federation_options options = options_for(config);
+        options.threads = true;
+        char *digest = digest_of_run(&options);
+        assert_string_equal(digest, expected);
+        free(digest);
+    }
+}
+
+/* ---- requests that must change nothing ---- */
+
+struct prober {
+    struct federation *f;
+    unsigned done;
+    struct buf batch; /* a good batch of 10.0.0.3, seen on its way */
+    bool probing;
+};
+
+static int probe(struct prober *p, const char *method, const char *path, const void *body,
+                 size_t size)
+{
+    struct http_exchange x = {.address = "10.0.0.2:5000",
+                              .method = method,
+                              .path = path,
+                              .body = {body, size}};
+    federation_request(p->f, &x);
+    if (x.status >= 400) {
+        const char *text = buf_text(&x.answer);
+        assert_non_null(strstr(text, "\"error\""));
+        assert_non_null(strstr(text, "\"hint\""));
+    }
+    const int status = x.status;
+    http_exchange_release(&x);
+    return status;
+}
+
+/* Change one field of the batch header and make its digest good again. */
+static struct buf edited(const struct buf *batch, size_t at, uint32_t value)
+{
+    struct buf copy = {0};
+    assert_int_equal(buf_append(&copy, batch->data, batch->size), 0);
+    memcpy(copy.data + at, &value, sizeof value);
+    uint8_t digest[DIGEST_SIZE];
+    digest_of(copy.data, 64, digest);
+    memcpy(copy.data + 64, digest, 16);
+    return copy;
+}
+
+static int probe_edited(struct prober *p, size_t at, uint32_t value)
+{
+    struct buf b = edited(&p->batch, at, value);
+    const int status = probe(p, "POST", "/s/receive", b.data, b.size);
+    buf_release(&b);
+    return status;
+}
+
+static void probe_everything(struct prober *p)
+{
+    const struct buf *b = &p->batch;
+    assert_int_equal(probe(p, "POST", "/s/receive", b->data, b->size), 409); /* once more */
+    assert_int_equal(probe(p, "POST", "/s/receive", b->data, b->size / 2), 400);
+    assert_int_equal(probe(p, "POST", "/s/receive", b->data, 10), 400);
+    assert_int_equal(probe(p, "POST", "/s/receive", "", 0), 400);
+    assert_int_equal(probe(p, "POST", "/s/receive", "{\"hello\": 1}", 12), 400);
+    assert_int_equal(probe_edited(p, 8, 0x12345678), 404);  /* experiment */
+    assert_int_equal(probe_edited(p, 24, 0), 410);          /* round that is over */
+    assert_int_equal(probe_edited(p, 24, 9), 503);          /* round that has not begun here */
+    assert_int_equal(probe_edited(p, 28, 77), 404);         /* unknown child */
+    struct buf flipped = {0};
+    assert_int_equal(buf_append(&flipped, b->data, b->size), 0);
+    flipped.data[b->size / 2] ^= 1;
+    assert_int_equal(probe(p, "POST", "/s/receive", flipped.data, flipped.size), 422);
+    buf_release(&flipped);
+    uint8_t *huge = calloc(1, 4 << 20);
+    assert_non_null(huge);
+    assert_int_equal(probe(p, "POST", "/s/receive", huge, 4 << 20), 413);
+    free(huge);
+    assert_int_equal(probe(p, "POST", "/c/model", "x", 1), 404); /* another role's */
+    assert_int_equal(probe(p, "POST", "/a/receive", "x", 1), 404);
+    assert_int_equal(probe(p, "GET", "/nowhere", NULL, 0), 404);
+    assert_int_equal(probe(p, "POST", "/config", "{", 1), 400);
+    assert_int_equal(probe(p, "POST", "/config", "{}", 2), 422);
+    assert_int_equal(probe(p, "POST", "/s/model", "x", 1), 400);
+    assert_int_equal(probe(p, "GET", "/status", NULL, 0), 200);
+    assert_int_equal(probe(p, "GET", "/config", NULL, 0), 200);
+    assert_int_equal(probe(p, "GET", "/metrics", NULL, 0), 200);
+}
+
+static void watch_for_batches(void *ctx, const struct http_exchange *x)
+{
+    struct prober *p = ctx;
+    if (p->probing || p->done > 0 || strcmp(x->path, "/s/receive") != 0 || x->status != 200) {
+        return;
+    }
+    p->probing = true;
+    p->done++;
+    assert_int_equal(buf_append(&p->batch, x->body.data, x->body.size), 0);
+    probe_everything(p);
+    p->probing = false;
+}
+
+static void test_story__bad_requests_change_nothing(void **state)
+{
+    (void)state;
+    char expected[DIGEST_HEX_SIZE], config[2048];
+    recompute(7, CLIENTS, ROUNDS, -1, expected);
+    struct prober prober = {0};
+    small_config(config, sizeof config, "capsule", false, ROUNDS, "");
+    struct federation_options options = options_for(config);
+    options.answered = watch_for_batches;
+    options.ctx = &prober;
+    struct federation *f = federation_new(&options);
+    prober.f = f;
+    /* before a config has named a role */
+    struct prober early = {.f = f};
+    prober.probing = true;
+    assert_int_equal(probe(&early, "POST", "/s/receive", "x", 1), 425);
+    assert_int_equal(probe(&early, "GET", "/log", NULL, 0), 425);
+    assert_int_equal(probe(&early, "GET", "/healthz", NULL, 0), 200);
+    prober.probing = false;
+    struct cairn_problem problem = {0};
+    assert_int_equal(federation_run(f, &problem), 0);
+    assert_int_equal(prober.done, 1);
+    json_t *summary = federation_summary(f);
+    assert_string_equal(json_get_text(summary, "model_digest", ""), expected);
+    json_decref(summary);
+    federation_free(f);
+    buf_release(&prober.batch);
+}
+
+/* ---- what travels ---- */
+
+struct listener {
+    struct buf seen; /* every body on its way up */
+};
+
+static void listen_in(void *ctx, const struct http_exchange *x)
+{
+    struct listener *l = ctx;
+    if (strstr(x->path, "/receive") != NULL) {
+        assert_int_equal(buf_append(&l->seen, x->body.data, x->body.size), 0);
+    }
+}
+
+/* Does any run of 6 values of the quantised update, as 16 or 32 bit integers, appear in what was heard? */
+static bool contains_update(const struct buf *seen, const int32_t *q, size_t n)
+{
+    for (size_t i = 0; i + 6 <= n; i += 97) {
+        int16_t shorts[6];
+        for (size_t k = 0; k < 6; k++) {
+            shorts[k] = (int16_t)q[i + k];
+        }
+        if (memmem(seen->data, seen->size, q + i, 6 * sizeof *q) != NULL ||
+            memmem(seen->data, seen->size, shorts, sizeof shorts) != NULL) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void first_update(uint32_t index, int32_t *q)
+{
+    struct model_shape shape = {0};
+    assert_int_equal(made_up_shape(PARAMS, &shape), 0);
+    struct trainer *trainer;
+    const struct made_up_options made_up = {.n_params = PARAMS};
+    assert_int_equal(made_up_trainer(&made_up, &trainer), 0);
+    float *model = calloc(PARAMS, sizeof *model), *local = calloc(PARAMS, sizeof *local);
+    float *residual = calloc(PARAMS, sizeof *residual);
+    double steps[2];
+    uint64_t saturated = 0;
+    trainer->initial(trainer, 7, model);
+    made_up_update(PARAMS, model, local, 7, 1, index);
+    quantiser_choose_steps(&shape, 16, NULL, steps);
+    const struct quantiser quantiser = {.shape = &shape,
+                                        .steps = steps,
+                                        .value_bits = 16,
+                                        .samples = 10 + index,
+                                        .largest_samples = 12,
+                                        .seed = 7,
+                                        .round = 1,
+                                        .client_index = index};
+    quantiser_run(&quantiser, model, local, residual, 0, PARAMS, q, &saturated);
+    free(model);
+    free(local);
+    free(residual);
+    trainer->free(trainer);
+    model_shape_release(&shape);
+}
+
+static void test_story__an_update_is_never_seen_in_plain(void **state)
+{
+    (void)state;
+    static const char *const profiles[] = {"none", "bfv", "capsule"};
+    int32_t *q = calloc(PARAMS, sizeof *q);
+    assert_non_null(q);
+    first_update(0, q);
+    char config[2048];
+    for (unsigned p = 0; p < 3; p++) {
+        struct listener listener = {0};
+        small_config(config, sizeof config, profiles[p], true, 1, "");
+        struct federation_options options = options_for(config);
+        options.answered = listen_in;
+        options.ctx = &listener;
+        free(digest_of_run(&options));
+        /* profile none shows that this ear hears */
+        assert_int_equal(contains_update(&listener.seen, q, PARAMS), p == 0);
+        buf_release(&listener.seen);
+    }
+    free(q);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_story__all_scenarios_give_the_recomputed_model),
+        cmocka_unit_test(test_story__deep_uneven_tree_in_any_order),
+        cmocka_unit_test(test_story__weighted_mean_is_exact),
+        cmocka_unit_test(test_story__lost_answers_count_once),
+        cmocka_unit_test(test_story__a_client_with_nan_sits_the_round_out),
+        cmocka_unit_test(test_story__below_the_privacy_floor_nothing_is_opened),
+        cmocka_unit_test(test_story__a_missing_client_is_named_at_the_deadline),
+        cmocka_unit_test(test_story__a_node_that_never_starts_is_named),
+        cmocka_unit_test(test_story__one_thread_per_node),
+        cmocka_unit_test(test_story__bad_requests_change_nothing),
+        cmocka_unit_test(test_story__an_update_is_never_seen_in_plain),
+    };
+    return cmocka_run_group_tests(tests, make_folder, remove_folder);
+}

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+
+#include <string.h>
+
+#include "plan.h"
+
+static struct he_params params_of(enum he_profile profile, uint32_t clients)
+{
+    struct he_params he;
+    struct cairn_problem why = {0};
+    assert_int_equal(he_params_choose(profile, 16, clients, &he, &why), 0);
+    return he;
+}
+
+static struct fed_plan plan_of(enum he_profile profile, size_t n, size_t frame, uint32_t clients)
+{
+    const struct he_params he = params_of(profile, clients);
+    struct fed_plan plan;
+    struct cairn_problem why = {0};
+    assert_int_equal(fed_plan_init(&plan, &he, n, frame, clients, &why), 0);
+    return plan;
+}
+
+static void test_plan__frames_cover_every_parameter_once(void **state)
+{
+    (void)state;
+    static const size_t sizes[] = {1, 4095, 4096, 4097, 8192, 8193, 100000};
+    static const enum he_profile profiles[] = {HE_NONE, HE_BFV, HE_CAPSULE};
+    for (size_t p = 0; p < 3; p++) {
+        for (size_t s = 0; s < sizeof sizes / sizeof sizes[0]; s++) {
+            const struct fed_plan plan = plan_of(profiles[p], sizes[s], 8200, 12);
+            size_t covered = 0;
+            for (uint32_t f = 0; f < plan.n_frames; f++) {
+                assert_int_equal(fed_plan_first(&plan, f), covered);
+                assert_in_range(fed_plan_count(&plan, f), 1, plan.frame_params);
+                covered += fed_plan_count(&plan, f);
+            }
+            assert_int_equal(covered, sizes[s]);
+            assert_int_equal(plan.frame_params % plan.he.chunk_params, 0);
+        }
+    }
+}
+
+static void test_plan__a_frame_is_at_least_one_chunk(void **state)
+{
+    (void)state;
+    const struct fed_plan plan = plan_of(HE_CAPSULE, 100000, 1, 12);
+    assert_int_equal(plan.frame_params, plan.he.chunk_params);
+}
+
+static void test_plan__nothing_to_train_is_refused(void **state)
+{
+    (void)state;
+    const struct he_params he = params_of(HE_NONE, 3);
+    struct fed_plan plan;
+    struct cairn_problem why = {0};
+    assert_int_equal(fed_plan_init(&plan, &he, 0, 4096, 3, &why), CAIRN_ERR_CONFIG);
+}
+
+static void test_plan__batches_stay_within_their_limit(void **state)
+{
+    (void)state;
+    const struct fed_plan plan = plan_of(HE_CAPSULE, 1000000, 8192, 12);
+    const size_t frame = fed_plan_frame_bytes(&plan);
+    assert_int_equal(fed_plan_batch_frames(&plan, 10), 1);
+    assert_int_equal(fed_plan_batch_frames(&plan, WIRE_BATCH_HEADER + 3 * frame), 3);
+    assert_int_equal(fed_plan_batch_frames(&plan, WIRE_BATCH_HEADER + 3 * frame - 1), 2);
+    assert_int_equal(fed_plan_batch_frames(&plan, (size_t)1 << 40), plan.n_frames);
+    assert_true(fed_plan_batch_limit(&plan, 4 << 20) <= 4 << 20);
+}
+
+static struct wire_frame good_frame(const struct fed_plan *plan, const uint8_t *payload,
+                                    const uint8_t *set)
+{
+    return (struct wire_frame){
+        .index = 0,
+        .contributors = 1,
+        .weight = 10,
+        .params_id = plan->he.short_id,
+        .payload = {payload, he_payload_bytes(&plan->he, fed_plan_count(plan, 0))},
+        .contributor_set = {set, fed_plan_set_bytes(plan)}};
+}
+
+static void test_plan__what_a_frame_says_of_itself_is_checked(void **state)
+{
+    (void)state;
+    static const uint8_t payload[1 << 20], one[2] = {4, 0}, two[2] = {4, 1}, outside[2] = {0, 16};
+    const struct fed_plan plan = plan_of(HE_CAPSULE, 5000, 8192, 12);
+    struct cairn_problem why = {0};
+    const struct wire_frame good = good_frame(&plan, payload, one);
+    assert_int_equal(fed_plan_check(&plan, &good, &why), 0);
+
+    struct wire_frame f = good;
+    f.index = 1;
+    assert_int_equal(fed_plan_check(&plan, &f, &why), CAIRN_ERR_REFUSED);
+    f = good;
+    f.params_id ^= 1;
+    assert_int_equal(fed_plan_check(&plan, &f, &why), CAIRN_ERR_REFUSED);
+    f = good;
+    f.payload.size--;
+    assert_int_equal(fed_plan_check(&plan, &f, &why), CAIRN_ERR_REFUSED);
+    f = good;
+    f.contributor_set = (struct span){two, 2};
+    assert_int_equal(fed_plan_check(&plan, &f, &why), CAIRN_ERR_REFUSED);
+    f.contributors = 2;
+    assert_int_equal(fed_plan_check(&plan, &f, &why), 0);
+    f = good;
+    f.contributor_set = (struct span){outside, 2}; /* client 12 of 0..11 */
+    assert_int_equal(fed_plan_check(&plan, &f, &why), CAIRN_ERR_REFUSED);
+    f = good;
+    f.contributor_set.size = 1;
+    assert_int_equal(fed_plan_check(&plan, &f, &why), CAIRN_ERR_REFUSED);
+}
+
+static void test_plan__nobody_brings_nothing(void **state)
+{
+    (void)state;
+    static const uint8_t set[2];
+    const struct fed_plan plan = plan_of(HE_CAPSULE, 5000, 8192, 12);
+    struct cairn_problem why = {0};
+    struct wire_frame f = {.params_id = plan.he.short_id};
+    assert_int_equal(fed_plan_check(&plan, &f, &why), 0);
+    f.weight = 1;
+    assert_int_equal(fed_plan_check(&plan, &f, &why), CAIRN_ERR_REFUSED);
+    f.weight = 0;
+    f.contributor_set = (struct span){set, 2};
+    assert_int_equal(fed_plan_check(&plan, &f, &why), CAIRN_ERR_REFUSED);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_plan__frames_cover_every_parameter_once),
+        cmocka_unit_test(test_plan__a_frame_is_at_least_one_chunk),
+        cmocka_unit_test(test_plan__nothing_to_train_is_refused),
+        cmocka_unit_test(test_plan__batches_stay_within_their_limit),
+        cmocka_unit_test(test_plan__what_a_frame_says_of_itself_is_checked),
+        cmocka_unit_test(test_plan__nobody_brings_nothing),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
