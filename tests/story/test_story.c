@@ -12,6 +12,7 @@
 #include <setjmp.h>
 #include <cmocka.h>
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -204,14 +205,14 @@ static void test_story__deep_uneven_tree_in_any_order(void **state)
 static void test_story__weighted_mean_is_exact(void **state)
 {
     (void)state;
-    /* samples 1, 9, 90 and models 0, 10, 100 make 90.9; the first round's range of 1.0 lets a model move by at
-     * most 1 a round, so it takes some rounds, and error feedback brings what clamping held back. */
+    /* samples 1, 9, 90 and models 0, 10, 100 make 90.9; here in hundredths, since the first round's range is 1.
+     * A step is then 1/32767. */
     static const uint64_t samples[] = {1, 9, 90};
-    static const float targets[] = {0, 10, 100};
+    static const float targets[] = {0, 0.1F, 1};
     static const char *const profiles[] = {"none", "bfv", "capsule"};
     char config[2048], path[256];
     for (unsigned p = 0; p < 3; p++) {
-        small_config(config, sizeof config, profiles[p], false, 40, "");
+        small_config(config, sizeof config, profiles[p], false, 1, "");
         struct federation_options options = options_for(config);
         options.n_params = 5;
         options.samples = samples;
@@ -224,8 +225,8 @@ static void test_story__weighted_mean_is_exact(void **state)
         assert_int_equal(fseek(file, -(long)sizeof last, SEEK_END), 0);
         assert_int_equal(fread(&last, sizeof last, 1, file), 1);
         fclose(file);
-        print_message("%s: %.5f\n", profiles[p], (double)last);
-        assert_true(last > 90.8F && last < 91.0F);
+        print_message("%s: %.6f\n", profiles[p], (double)last);
+        assert_true(fabs((double)last - 0.909) <= 1.0 / 32767);
     }
 }
 
@@ -260,7 +261,7 @@ static void test_story__lost_answers_count_once(void **state)
         options.answered = lose_some_answers;
         options.ctx = &lossy;
         char *digest = digest_of_run(&options);
-        assert_true(lossy.lost > 5);
+        assert_true(lossy.lost > 3);
         assert_string_equal(digest, expected);
         free(digest);
     }
@@ -287,7 +288,7 @@ static void test_story__a_client_with_nan_sits_the_round_out(void **state)
 static void test_story__below_the_privacy_floor_nothing_is_opened(void **state)
 {
     (void)state;
-    char config[2048], path[256], text[4096] = "";
+    char config[2048], path[256];
     small_config(config, sizeof config, "capsule", false, 2, "");
     struct federation_options options = options_for(config);
     options.bad_client = 1; /* two contributors are left in round 2, the floor is 3 */
@@ -295,11 +296,15 @@ static void test_story__below_the_privacy_floor_nothing_is_opened(void **state)
     snprintf(path, sizeof path, "%s/runs/story/rounds.jsonl", folder);
     FILE *file = fopen(path, "r");
     assert_non_null(file);
-    assert_true(fread(text, 1, sizeof text - 1, file) > 0);
+    for (int round = 1; round <= 2; round++) {
+        json_t *line = json_loadf(file, JSON_DISABLE_EOF_CHECK, NULL);
+        assert_non_null(line);
+        assert_int_equal(json_get_int(line, "round", 0), round);
+        assert_int_equal(json_get_int(line, "fewest_contributors", 0), round == 1 ? 3 : 2);
+        assert_int_equal(json_get_int(line, "frames_kept", -1), round == 1 ? 0 : 5);
+        json_decref(line);
+    }
     fclose(file);
-    assert_non_null(strstr(text, "\"round\":1"));
-    assert_non_null(strstr(strstr(text, "\"round\":2"), "\"fewest_contributors\":2"));
-    assert_null(strstr(strstr(text, "\"round\":2"), "\"frames_kept\":0"));
 }
 
 static bool without_one_client(void *ctx, const struct http_exchange *x)
@@ -420,12 +425,12 @@ static void probe_everything(struct prober *p)
     assert_int_equal(probe(p, "POST", "/s/receive", "", 0), 400);
     assert_int_equal(probe(p, "POST", "/s/receive", "{\"hello\": 1}", 12), 400);
     assert_int_equal(probe_edited(p, 8, 0x12345678), 404);  /* experiment */
-    assert_int_equal(probe_edited(p, 24, 0), 410);          /* round that is over */
+    assert_int_equal(probe_edited(p, 24, 1), 410);          /* round that is over */
     assert_int_equal(probe_edited(p, 24, 9), 503);          /* round that has not begun here */
     assert_int_equal(probe_edited(p, 28, 77), 404);         /* unknown child */
     struct buf flipped = {0};
     assert_int_equal(buf_append(&flipped, b->data, b->size), 0);
-    flipped.data[b->size / 2] ^= 1;
+    flipped.data[WIRE_BATCH_HEADER + WIRE_FRAME_HEADER + 100] ^= 1; /* in the first payload */
     assert_int_equal(probe(p, "POST", "/s/receive", flipped.data, flipped.size), 422);
     buf_release(&flipped);
     uint8_t *huge = calloc(1, 4 << 20);
@@ -448,6 +453,11 @@ static void watch_for_batches(void *ctx, const struct http_exchange *x)
     struct prober *p = ctx;
     if (p->probing || p->done > 0 || strcmp(x->path, "/s/receive") != 0 || x->status != 200) {
         return;
+    }
+    uint32_t round;
+    memcpy(&round, x->body.data + 24, sizeof round);
+    if (round != 2) {
+        return; /* in round 2 there is a round that is over, too */
     }
     p->probing = true;
     p->done++;
