@@ -11,7 +11,7 @@ endfunction()
 
 cairn_pkg(sodium "libsodium>=1.0.18")
 cairn_pkg(jansson "jansson>=2.14")
-cairn_pkg(crypto "libcrypto>=3.0")
+cairn_pkg(gcrypt "libgcrypt>=1.10")
 cairn_pkg(microhttpd "libmicrohttpd>=0.9.75")
 cairn_pkg(curl "libcurl>=7.88")
 cairn_pkg(openblas "openblas>=0.3.21")

@@ -10,14 +10,17 @@
 /**
  * Small helpers over jansson, so that every JSON document that comes from
  * outside is read with the same strictness: UTF-8, no duplicate keys, nothing
- * after the document, nesting bounded by jansson's own limit.
+ * after the document, nesting bounded by jansson's own limit. A number that a
+ * double cannot hold (1e999) is refused, and so is a zero byte, written or escaped. The document
+ * is an object or an array.
  */
 
 /** @param name  what the text is, for the message: a path or "POST /config"
  *  @return a new reference (json_decref), or NULL with `why` saying line and column */
 json_t *json_parse(struct span text, const char *name, struct cairn_problem *why);
 
-/** Append the document. Keys in insertion order. indent 0 = one line. @retval CAIRN_ERR_NO_MEMORY */
+/** Append the document. Keys in insertion order. indent 0 = one line. Numbers are written so
+ * that they read back the same. @retval CAIRN_ERR_NO_MEMORY */
 CAIRN_MUST_CHECK int json_append(struct buf *out, const json_t *document, int indent);
 
 /** Digest of the document in canonical form (sorted keys, no spaces): equal documents have equal

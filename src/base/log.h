@@ -7,8 +7,8 @@
 enum log_level { LOG_ERROR, LOG_WARNING, LOG_INFO, LOG_DEBUG };
 
 /**
- * Lines on stderr: "12:00:00.123 info  switch 127.0.0.2:5000 text". Control characters in the text are
- * escaped, so nothing that a peer names can forge a line. Internally locked.
+ * Lines on stderr: "12:00:00.123 info  switch 127.0.0.2:5000 text" (UTC). Control characters in the
+ * text are escaped, so nothing that a peer names can forge a line. Internally locked.
  * Colour only on a terminal and without NO_COLOR.
  * Never pass keys, weights or ciphertext bytes.
  */

@@ -39,7 +39,8 @@ CAIRN_MUST_CHECK int random_from_system(void *out, size_t size);
  * get the same bytes, so it never switches cipher. Random access by `offset`.
  *
  * @param offset  bytes to skip, a multiple of 16
- * @retval CAIRN_ERR_ENVIRONMENT the cipher is not available
+ * @retval CAIRN_ERR_ENVIRONMENT the cipher is not available; out is zeroed
+ * @retval CAIRN_ERR_BUG offset is not a multiple of 16; out untouched
  */
 CAIRN_MUST_CHECK int random_expand(const uint8_t key[32], uint64_t offset, void *out, size_t size);
 

@@ -38,7 +38,8 @@ static inline size_t size_round_up(size_t a, size_t b)
     return size_ceil_div(a, b) * b;
 }
 
-/** 64-byte aligned, zeroed array of n elements; NULL on overflow or without memory. Free with free(). */
+/** 64-byte aligned, zeroed array of n elements; NULL on overflow or without memory. Free with
+ * free(). */
 void *size_alloc_array(size_t n, size_t element_size);
 
 #endif

@@ -12,7 +12,8 @@ enum cpu_rung { CPU_RUNG_C, CPU_RUNG_AVX2, CPU_RUNG_AVX512 };
 
 /**
  * The highest rung that this machine and CAIRN_CPU allow. avx2 needs AVX2 and
- * FMA; avx512 needs F, DQ, VL, BW, IFMA and VBMI, with the operating system's support for the registers.
+ * FMA; avx512 needs F, DQ, VL, BW, IFMA and VBMI, with the operating system's support for the
+ * registers.
  * @retval CAIRN_ERR_USAGE  CAIRN_CPU holds another word, or a rung that this processor lacks
  */
 CAIRN_MUST_CHECK int cpu_rung(enum cpu_rung *out, struct cairn_problem *why);

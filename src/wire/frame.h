@@ -37,14 +37,20 @@
  *   24  extension length  u32
  *   28  reserved          u32   zero
  *
- * extension = type u16 | reserved u16 (zero) | length u32 | value
+ * extension = type u16 | reserved u16 (zero) | length u32 | value, in ascending order of type,
+ * each type at most once
  *
  * The frame digest is BLAKE2b-256 of  "cairn frame v1\0\0" | experiment | round u32 | stream u32
  * | frame header | payload | extensions,  so a frame of another round or experiment never
  * passes, and frames can be put into new batches without being touched.
  * A digest finds accidents; against forgery it protects nothing.
  */
-enum { WIRE_BATCH_HEADER = 80, WIRE_FRAME_HEADER = 32, WIRE_FRAME_DIGEST = 32, WIRE_EXPERIMENT = 16 };
+enum {
+    WIRE_BATCH_HEADER = 80,
+    WIRE_FRAME_HEADER = 32,
+    WIRE_FRAME_DIGEST = 32,
+    WIRE_EXPERIMENT = 16,
+};
 
 enum wire_stream { WIRE_STREAM_UPDATE = 1 };
 
@@ -66,7 +72,8 @@ struct wire_batch {
     uint32_t origin;
     uint32_t frames;
     uint32_t first_index;
-    struct span rest; /* bytes of the frames not yet read, borrowed from the body */
+    uint32_t position; /* frames already read; index of the next one: first_index + position */
+    struct span rest;  /* bytes of the frames not yet read, borrowed from the body */
 };
 
 /** A frame as read: everything borrowed from the body. */
@@ -80,7 +87,8 @@ struct wire_frame {
     struct span bytes;           /* the whole frame, header to digest */
 };
 
-/** Bytes of a frame with this payload and contributor set (0 = no extension). */
+/** Bytes of a frame with this payload and contributor set (0 = no extension); SIZE_MAX on
+ * overflow. */
 size_t wire_frame_size(size_t payload, size_t contributor_set);
 
 /**
@@ -96,7 +104,9 @@ CAIRN_MUST_CHECK int wire_batch_read(struct span body, struct wire_batch *out,
  * @return 1 a frame, 0 no more, or
  * @retval CAIRN_ERR_MALFORMED  lengths, reserved bits, index not first + position, trailing bytes,
  *                              a duplicate or oversized extension, contributors 0 with a payload
+ *                              or a weight
  * @retval CAIRN_ERR_INTEGRITY  digest
+ * On failure *batch and *out are untouched, so asking again gives the same answer.
  */
 CAIRN_MUST_CHECK int wire_batch_next(struct wire_batch *batch, struct wire_frame *out,
                                      struct cairn_problem *why);
@@ -110,7 +120,9 @@ CAIRN_MUST_CHECK int wire_batch_next(struct wire_batch *batch, struct wire_frame
 CAIRN_MUST_CHECK int wire_frame_begin(struct buf *out, uint32_t index, uint32_t contributors,
                                       uint64_t weight, uint16_t params_id, size_t payload,
                                       struct span set, size_t *payload_at);
-/** Finish the frame that begins at out->data + frame_at: append its digest. @retval CAIRN_ERR_NO_MEMORY */
+/** Finish the frame that begins at out->data + frame_at: append its digest.
+ * @retval CAIRN_ERR_NO_MEMORY  out unchanged
+ * @retval CAIRN_ERR_BUG        no frame of exactly the announced lengths is there; out unchanged */
 CAIRN_MUST_CHECK int wire_frame_end(struct buf *out, size_t frame_at,
                                     const struct wire_context *context);
 /** Write a batch header into 80 bytes. `bytes` counts the header too. */

@@ -42,7 +42,8 @@ struct wire_model {
 
 /** Bytes of a message. @retval CAIRN_ERR_TOO_LONG overflow */
 CAIRN_MUST_CHECK int wire_model_size(uint32_t tensors, uint64_t parameters, size_t *out);
-/** Append a whole message; m->steps and m->weights are read as given. @retval CAIRN_ERR_NO_MEMORY */
+/** Append a whole message; m->steps and m->weights are read as given.
+ * @retval CAIRN_ERR_NO_MEMORY, CAIRN_ERR_TOO_LONG  out unchanged */
 CAIRN_MUST_CHECK int wire_model_write(struct buf *out, const struct wire_model *m);
 /**
  * Read a whole message and check its digest; every step must be finite and > 0.

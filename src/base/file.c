@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Files: read whole, replaced whole or not at all, appended whole or not at all. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "file.h"
+
+static const char *hint_for(int number)
+{
+    switch (number) {
+    case ENOENT:
+        return "check the path; folders on the way must exist";
+    case EACCES:
+    case EPERM:
+        return "check who owns it and its mode";
+    case ENOSPC:
+    case EDQUOT:
+        return "free some space on that disk";
+    case EROFS:
+        return "choose a place that can be written to";
+    case EMFILE:
+    case ENFILE:
+        return "too many files are open: raise the limit (ulimit -n)";
+    default:
+        return NULL;
+    }
+}
+
+/* doing: "open", "write", ... */
+static int failed(struct cairn_problem *why, const char *path, const char *doing)
+{
+    int number = errno;
+    char sentence[128];
+    return problem_set(why, CAIRN_ERR_STORAGE, hint_for(number), "%s: cannot %s: %s", path, doing,
+                       strerror_r(number, sentence, sizeof sentence));
+}
+
+static int too_long(struct cairn_problem *why, const char *path, size_t limit)
+{
+    return problem_set(why, CAIRN_ERR_STORAGE, "is it the right file?",
+                       "%s: longer than the %zu bytes that are allowed here", path, limit);
+}
+
+/* Append to out what fd gives, up to limit bytes. */
+static int read_all(int fd, const char *path, size_t limit, struct buf *out,
+                    struct cairn_problem *why)
+{
+    /* the size is only a first guess: a pipe has none, and a file may grow meanwhile */
+    struct stat status;
+    if (fstat(fd, &status) != 0) {
+        return failed(why, path, "look at it");
+    }
+    size_t guess = 0;
+    if (S_ISREG(status.st_mode)) {
+        if ((uintmax_t)status.st_size > limit) {
+            return too_long(why, path, limit);
+        }
+        guess = (size_t)status.st_size;
+    }
+    enum { STEP = 65536 }; /* a pipe's capacity */
+    for (size_t total = 0;;) {
+        /* one byte more than expected, to see the end of the file without a second buffer */
+        size_t room = guess >= total ? guess - total + 1 : STEP;
+        if (buf_reserve(out, room)) {
+            return problem_set(why, CAIRN_ERR_NO_MEMORY, NULL, "%s: no memory to read it", path);
+        }
+        ssize_t got = read(fd, out->data + out->size, room);
+        if (got < 0 && errno == EINTR) {
+            continue;
+        }
+        if (got < 0) {
+            return failed(why, path, "read");
+        }
+        if (got == 0) {
+            return CAIRN_OK;
+        }
+        if ((size_t)got > limit - total) {
+            return too_long(why, path, limit);
+        }
+        total += (size_t)got;
+        out->size += (size_t)got;
+    }
+}
+
+int file_read(const char *path, size_t limit, struct buf *out, struct cairn_problem *why)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+    if (fd < 0) {
+        return failed(why, path, "open");
+    }
+    size_t before = out->size;
+    int error = read_all(fd, path, limit, out, why);
+    if (error) {
+        out->size = before;
+    }
+    (void)close(fd);
+    return error;
+}
+
+static int write_all(int fd, const void *bytes, size_t size)
+{
+    const char *at = bytes;
+    while (size > 0) {
+        ssize_t n = write(fd, at, size);
+        if (n < 0 && errno == EINTR) {
+            continue;
+        }
+        if (n < 0) {
+            return -1;
+        }
+        at += n;
+        size -= (size_t)n;
+    }
+    return 0;
+}
+
+/* Make the name of `path` itself last: what a folder holds is written when the folder is. */
+static int sync_folder(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    char *folder = !slash ? strdup(".") : strndup(path, slash == path ? 1 : (size_t)(slash - path));
+    if (!folder) {
+        errno = ENOMEM;
+        return -1;
+    }
+    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    free(folder);
+    if (fd < 0) {
+        return -1;
+    }
+    /* some file systems have nothing to flush for a folder and say EINVAL */
+    int result = fsync(fd) == 0 || errno == EINVAL ? 0 : -1;
+    int number = errno;
+    (void)close(fd);
+    errno = number;
+    return result;
+}
+
+/* A new file beside `path`, its name in *name (free). The process id and a
+ * counter make the name; what a crash left behind under the same name is stepped over. */
+static int open_beside(const char *path, unsigned mode, char **name)
+{
+    static unsigned counter;
+    enum { TRIES = 100 };
+    for (int i = 0; i < TRIES; i++) {
+        unsigned n = __atomic_fetch_add(&counter, 1, __ATOMIC_RELAXED);
+        if (asprintf(name, "%s.%ld-%u.tmp", path, (long)getpid(), n) < 0) {
+            *name = NULL;
+            errno = ENOMEM;
+            return -1;
+        }
+        int fd = open(*name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, (mode_t)mode);
+        if (fd >= 0) {
+            return fd;
+        }
+        int number = errno;
+        free(*name);
+        *name = NULL;
+        errno = number;
+        if (number != EEXIST) {
+            return -1;
+        }
+    }
+    return -1;
+}
+
+int file_replace(const char *path, const void *bytes, size_t size, unsigned mode,
+                 struct cairn_problem *why)
+{
+    char *beside = NULL;
+    int error = CAIRN_OK;
+    int fd = open_beside(path, mode, &beside);
+    if (fd < 0) {
+        return failed(why, path, "create a file beside it");
+    }
+    if (write_all(fd, bytes, size) != 0 || fsync(fd) != 0) {
+        error = failed(why, path, "write");
+    }
+    if (close(fd) != 0 && !error) {
+        error = failed(why, path, "write");
+    }
+    if (!error && rename(beside, path) != 0) {
+        error = failed(why, path, "replace");
+    }
+    if (error) {
+        (void)unlink(beside);
+    } else if (sync_folder(path) != 0) {
+        error = failed(why, path, "flush the folder of");
+    }
+    free(beside);
+    return error;
+}
+
+int file_append(const char *path, const void *bytes, size_t size, struct cairn_problem *why)
+{
+    int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0644);
+    if (fd < 0) {
+        return failed(why, path, "open");
+    }
+    int error = CAIRN_OK;
+    struct stat status;
+    if (fstat(fd, &status) != 0) {
+        error = failed(why, path, "look at it");
+    } else if (write_all(fd, bytes, size) != 0) {
+        error = failed(why, path, "append");
+        /* half a line would spoil the next one */
+        (void)!ftruncate(fd, status.st_size);
+    } else if (fsync(fd) != 0 && errno != EINVAL) { /* EINVAL: a pipe or a device */
+        error = failed(why, path, "flush");
+    } else if (S_ISREG(status.st_mode) && status.st_size == 0 && sync_folder(path) != 0) {
+        /* an empty file may have been created just now */
+        error = failed(why, path, "flush the folder of");
+    }
+    if (close(fd) != 0 && !error) {
+        error = failed(why, path, "append");
+    }
+    return error;
+}
+
+static int make_folder(const char *path, struct cairn_problem *why)
+{
+    if (mkdir(path, 0755) == 0) {
+        return CAIRN_OK;
+    }
+    int number = errno;
+    struct stat status;
+    if (stat(path, &status) == 0 && S_ISDIR(status.st_mode)) {
+        return CAIRN_OK; /* whatever mkdir said: on a read-only disk not EEXIST */
+    }
+    errno = number;
+    return failed(why, path, "make this folder");
+}
+
+int file_make_folders(const char *path, struct cairn_problem *why)
+{
+    char *copy = strdup(path);
+    if (!copy) {
+        return problem_set(why, CAIRN_ERR_NO_MEMORY, NULL, "%s: no memory", path);
+    }
+    int error = CAIRN_OK;
+    for (char *at = copy + 1; *copy && *at && !error; at++) {
+        if (*at == '/') {
+            *at = 0;
+            error = make_folder(copy, why);
+            *at = '/';
+        }
+    }
+    if (!error) {
+        error = make_folder(copy, why);
+    }
+    free(copy);
+    return error;
+}
+
+bool file_exists(const char *path)
+{
+    return access(path, F_OK) == 0;
+}

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One strict way to read JSON, and one way to write it. */
+#include <string.h>
+
+#include "digest.h"
+#include "json.h"
+
+json_t *json_parse(struct span text, const char *name, struct cairn_problem *why)
+{
+    if (text.size == 0) {
+        (void)problem_set(why, CAIRN_ERR_MALFORMED, "a JSON document is { ... } or [ ... ]",
+                          "%s: empty", name);
+        return NULL;
+    }
+    if (text.size >= 3 && memcmp(text.data, "\xef\xbb\xbf", 3) == 0) {
+        (void)problem_set(why, CAIRN_ERR_MALFORMED, "save it as UTF-8 without byte order mark",
+                          "%s:1:1: begins with a byte order mark", name);
+        return NULL;
+    }
+    json_error_t error;
+    json_t *document =
+        json_loadb((const char *)text.data, text.size, JSON_REJECT_DUPLICATES, &error);
+    if (!document) {
+        (void)problem_set(why,
+                          json_error_code(&error) == json_error_out_of_memory
+                              ? CAIRN_ERR_NO_MEMORY
+                              : CAIRN_ERR_MALFORMED,
+                          NULL, "%s:%d:%d: %s", name, error.line, error.column, error.text);
+    }
+    return document;
+}
+
+static int to_buf(const char *bytes, size_t size, void *out)
+{
+    return buf_append(out, bytes, size) ? -1 : 0;
+}
+
+int json_append(struct buf *out, const json_t *document, int indent)
+{
+    size_t before = out->size;
+    size_t flags = JSON_ENCODE_ANY | JSON_INDENT((size_t)(indent > 0 ? indent : 0));
+    if (json_dump_callback(document, to_buf, out, flags) != 0) {
+        out->size = before;
+        return CAIRN_ERR_NO_MEMORY;
+    }
+    return CAIRN_OK;
+}
+
+static int to_digest(const char *bytes, size_t size, void *state)
+{
+    digest_update(state, bytes, size);
+    return 0;
+}
+
+int json_digest(const json_t *document, char *hex)
+{
+    struct digest_state state;
+    uint8_t digest[DIGEST_SIZE];
+    digest_init(&state);
+    if (json_dump_callback(document, to_digest, &state,
+                           JSON_ENCODE_ANY | JSON_SORT_KEYS | JSON_COMPACT) != 0) {
+        return CAIRN_ERR_NO_MEMORY;
+    }
+    digest_final(&state, digest);
+    digest_hex(digest, sizeof digest, hex);
+    return CAIRN_OK;
+}
+
+const char *json_get_text(const json_t *object, const char *key, const char *otherwise)
+{
+    const json_t *value = json_object_get(object, key);
+    return json_is_string(value) ? json_string_value(value) : otherwise;
+}
+
+long long json_get_int(const json_t *object, const char *key, long long otherwise)
+{
+    const json_t *value = json_object_get(object, key);
+    return json_is_integer(value) ? json_integer_value(value) : otherwise;
+}
+
+double json_get_number(const json_t *object, const char *key, double otherwise)
+{
+    const json_t *value = json_object_get(object, key);
+    return json_is_number(value) ? json_number_value(value) : otherwise;
+}
+
+int json_get_bool(const json_t *object, const char *key, int otherwise)
+{
+    const json_t *value = json_object_get(object, key);
+    return json_is_boolean(value) ? json_is_true(value) : otherwise;
+}

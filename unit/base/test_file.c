@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Files in a folder of their own: whole or not at all, also when the disk refuses half-way. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "file.h"
+
+static char folder[] = "test_file_XXXXXX";
+
+static int enter(void **state)
+{
+    (void)state;
+    return mkdtemp(folder) && chdir(folder) == 0 ? 0 : -1;
+}
+
+static int leave(void **state)
+{
+    (void)state;
+    return chdir("..") == 0 && rmdir(folder) == 0 ? 0 : -1; /* each test cleans up */
+}
+
+static size_t entries(void)
+{
+    size_t n = 0;
+    DIR *d = opendir(".");
+    assert_non_null(d);
+    while (readdir(d)) {
+        n++;
+    }
+    (void)closedir(d);
+    return n - 2; /* "." and ".." */
+}
+
+static void assert_content(const char *path, const char *expected)
+{
+    struct buf b = {0};
+    assert_int_equal(file_read(path, 1 << 20, &b, NULL), CAIRN_OK);
+    assert_string_equal(buf_text(&b), expected);
+    buf_release(&b);
+}
+
+static void test_file__read_appends_within_its_limit(void **state)
+{
+    (void)state;
+    struct cairn_problem why;
+    struct buf b = {0};
+    assert_int_equal(file_replace("f", "12345", 5, 0644, &why), CAIRN_OK);
+    assert_int_equal(buf_append(&b, "<", 1), CAIRN_OK);
+    assert_int_equal(file_read("f", 5, &b, &why), CAIRN_OK);
+    assert_string_equal(buf_text(&b), "<12345");
+    assert_int_equal(file_read("f", 4, &b, &why), CAIRN_ERR_STORAGE);
+    assert_non_null(strstr(why.what, "f: longer than the 4 bytes"));
+    assert_string_equal(buf_text(&b), "<12345");
+    /* a terabyte of nothing: refused before memory is asked for */
+    assert_int_equal(truncate("f", (off_t)1 << 40), 0);
+    assert_int_equal(file_read("f", 5, &b, &why), CAIRN_ERR_STORAGE);
+    assert_int_equal(unlink("f"), 0);
+    buf_release(&b);
+}
+
+static void test_file__read_errors_name_path_and_reason(void **state)
+{
+    (void)state;
+    struct cairn_problem why = {0};
+    struct buf b = {0};
+    assert_int_equal(file_read("none", 10, &b, &why), CAIRN_ERR_STORAGE);
+    assert_int_equal(why.code, CAIRN_ERR_STORAGE);
+    assert_string_equal(why.what, "none: cannot open: No such file or directory");
+    assert_true(strlen(why.hint) > 0);
+    assert_int_equal(file_read(".", 10, &b, &why), CAIRN_ERR_STORAGE);
+    assert_string_equal(why.what, ".: cannot read: Is a directory");
+    assert_int_equal(b.size, 0);
+    assert_false(file_exists("none"));
+    assert_true(file_exists("."));
+    buf_release(&b);
+}
+
+/* A pipe has no size: 200000 bytes through a FIFO, with and without room for them. */
+static void test_file__reads_a_pipe(void **state)
+{
+    (void)state;
+    enum { SIZE = 200000 };
+    for (size_t limit = SIZE - 1; limit <= SIZE; limit++) {
+        assert_int_equal(mkfifo("pipe", 0600), 0);
+        pid_t pid = fork();
+        assert_true(pid >= 0);
+        if (pid == 0) {
+            (void)signal(SIGPIPE, SIG_IGN);
+            int fd = open("pipe", O_WRONLY | O_CLOEXEC);
+            for (int i = 0; i < SIZE / 1000; i++) {
+                char bytes[1000];
+                memset(bytes, 'a' + i % 26, sizeof bytes);
+                if (write(fd, bytes, sizeof bytes) < 0) {
+                    break; /* the reader has seen enough */
+                }
+            }
+            _exit(0);
+        }
+        struct buf b = {0};
+        int error = file_read("pipe", limit, &b, NULL);
+        assert_int_equal(error, limit == SIZE ? CAIRN_OK : CAIRN_ERR_STORAGE);
+        assert_int_equal(b.size, limit == SIZE ? SIZE : 0);
+        assert_true(b.size == 0 || b.data[SIZE - 1] == 'a' + (SIZE / 1000 - 1) % 26);
+        buf_release(&b);
+        assert_int_equal(waitpid(pid, NULL, 0), pid);
+        assert_int_equal(unlink("pipe"), 0);
+    }
+}
+
+static void test_file__replace(void **state)
+{
+    (void)state;
+    struct cairn_problem why;
+    struct stat s;
+    mode_t mask = umask(022);
+    assert_int_equal(file_replace("key", "old", 3, 0644, &why), CAIRN_OK);
+    assert_int_equal(stat("key", &s), 0);
+    assert_int_equal(s.st_mode & 0777, 0644);
+    assert_int_equal(file_replace("key", "new!", 4, 0600, &why), CAIRN_OK);
+    assert_int_equal(stat("key", &s), 0);
+    assert_int_equal(s.st_mode & 0777, 0600);
+    (void)umask(mask);
+    assert_content("key", "new!");
+    assert_int_equal(file_replace("key", NULL, 0, 0600, &why), CAIRN_OK);
+    assert_content("key", "");
+    assert_int_equal(entries(), 1); /* nothing is left beside it */
+    assert_int_equal(unlink("key"), 0);
+    assert_int_equal(file_replace("none/key", "x", 1, 0600, &why), CAIRN_ERR_STORAGE);
+    assert_non_null(strstr(why.what, "none/key: "));
+    assert_int_equal(mkdir("d", 0755), 0);
+    assert_int_equal(file_replace("d", "x", 1, 0600, &why), CAIRN_ERR_STORAGE);
+    assert_int_equal(entries(), 1);
+    assert_int_equal(rmdir("d"), 0);
+}
+
+/* A symbolic link planted at the path is replaced, and what it points to is left alone. */
+static void test_file__replace_does_not_follow_links(void **state)
+{
+    (void)state;
+    assert_int_equal(file_replace("victim", "v", 1, 0600, NULL), CAIRN_OK);
+    assert_int_equal(symlink("victim", "link"), 0);
+    assert_int_equal(file_replace("link", "x", 1, 0600, NULL), CAIRN_OK);
+    assert_content("victim", "v");
+    assert_content("link", "x");
+    assert_int_equal(unlink("link"), 0);
+    assert_int_equal(unlink("victim"), 0);
+}
+
+/* With a limit on file sizes, writing stops half-way as on a full disk. */
+static void test_file__a_full_disk_loses_nothing(void **state)
+{
+    (void)state;
+    assert_int_equal(file_replace("f", "whole line\n", 11, 0644, NULL), CAIRN_OK);
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        char bytes[100];
+        memset(bytes, 'x', sizeof bytes);
+        const struct rlimit small = {50, 50};
+        (void)signal(SIGXFSZ, SIG_IGN);
+        int ok = setrlimit(RLIMIT_FSIZE, &small) == 0 &&
+                 file_replace("f", bytes, sizeof bytes, 0644, NULL) == CAIRN_ERR_STORAGE &&
+                 file_append("f", bytes, sizeof bytes, NULL) == CAIRN_ERR_STORAGE;
+        _exit(ok ? 0 : 1);
+    }
+    int status;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    assert_content("f", "whole line\n");
+    assert_int_equal(entries(), 1);
+    assert_int_equal(unlink("f"), 0);
+}
+
+static void test_file__append(void **state)
+{
+    (void)state;
+    struct cairn_problem why;
+    assert_int_equal(file_append("log", "one\n", 4, &why), CAIRN_OK);
+    assert_int_equal(file_append("log", "two\n", 4, &why), CAIRN_OK);
+    assert_content("log", "one\ntwo\n");
+    assert_int_equal(unlink("log"), 0);
+    assert_int_equal(file_append("/dev/full", "x", 1, &why), CAIRN_ERR_STORAGE);
+    assert_string_equal(why.what, "/dev/full: cannot append: No space left on device");
+    assert_string_equal(why.hint, "free some space on that disk");
+    assert_int_equal(file_append("none/log", "x", 1, &why), CAIRN_ERR_STORAGE);
+}
+
+static void test_file__make_folders(void **state)
+{
+    (void)state;
+    struct cairn_problem why;
+    assert_int_equal(file_make_folders("a/b//c/", &why), CAIRN_OK);
+    assert_int_equal(file_make_folders("a/b/c", &why), CAIRN_OK);
+    assert_int_equal(file_make_folders("/", &why), CAIRN_OK);
+    assert_int_equal(file_make_folders(".", &why), CAIRN_OK);
+    assert_true(file_exists("a/b/c"));
+    assert_int_equal(file_make_folders("", &why), CAIRN_ERR_STORAGE);
+    assert_int_equal(file_append("a/f", "x", 1, &why), CAIRN_OK);
+    assert_int_equal(file_make_folders("a/f/g", &why), CAIRN_ERR_STORAGE);
+    assert_string_equal(why.what, "a/f: cannot make this folder: File exists");
+    assert_int_equal(unlink("a/f"), 0);
+    assert_int_equal(rmdir("a/b/c"), 0);
+    assert_int_equal(rmdir("a/b"), 0);
+    assert_int_equal(rmdir("a"), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_file__read_appends_within_its_limit),
+        cmocka_unit_test(test_file__read_errors_name_path_and_reason),
+        cmocka_unit_test(test_file__reads_a_pipe),
+        cmocka_unit_test(test_file__replace),
+        cmocka_unit_test(test_file__replace_does_not_follow_links),
+        cmocka_unit_test(test_file__a_full_disk_loses_nothing),
+        cmocka_unit_test(test_file__append),
+        cmocka_unit_test(test_file__make_folders),
+    };
+    return cmocka_run_group_tests(tests, enter, leave);
+}
