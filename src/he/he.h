@@ -18,10 +18,10 @@
  * fields of `bits` bits packed tightly, little-endian, added modulo 2^bits. Nothing else is needed
  * to add two payloads, so whoever adds knows no key and no profile.
  *
- *   none     [value fields, 32 or 64 bits]                  no protection at all
- *   bfv      [c0, K0 bits][c1, K1 bits]                     public-key BFV, lanes, switched to 2^K
- *   capsule  [b, K bits][capsule c0, K0][capsule c1, K1]    one polynomial a chunk, and the one-time key
- *                                                           itself encrypted with profile bfv
+ *   none     [value fields, 32 or 64 bits]                no protection at all
+ *   bfv      [c0, K0 bits][c1, K1 bits]                   public-key BFV, lanes, switched to 2^K
+ *   capsule  [b, K bits][capsule c0, K0][capsule c1, K1]  one polynomial a chunk, and the one-time
+ *                                                         key itself under profile bfv
  */
 enum he_profile { HE_NONE, HE_BFV, HE_CAPSULE };
 
@@ -46,20 +46,20 @@ struct he_bfv_set {
     double failure_log2;    /* log2 of the bound on a wrong sum over 2^40 coefficients */
 };
 
-/** Everything that follows from (profile, value bits, most contributors). Immutable, plain value. */
+/** Everything that follows from (profile, value bits, most contributors). Immutable. */
 struct he_params {
     enum he_profile profile;
     unsigned value_bits;       /* b: values lie in +-(2^(b-1)-1) */
     uint32_t max_contributors; /* n */
     size_t degree;             /* N, ring degree; 0 for none */
     uint64_t modulus;          /* q */
-    struct he_bfv_set bfv;     /* profile bfv: of the values; profile capsule: of the capsule's key */
+    struct he_bfv_set bfv;     /* profile bfv: of the values; capsule: of the capsule's key */
     unsigned lanes;            /* values per coefficient of the payload; 1 for none */
     uint64_t radix;            /* of the payload's lanes */
     uint64_t step;             /* capsule: D = floor(2^K / r^L) */
     unsigned bits;             /* capsule: K; none: 32 or 64 */
     double failure_log2;       /* of one whole opening, both parts; -inf for none */
-    double security_bits;      /* estimate of the weakest part, from the table in security.c; 0 for none */
+    double security_bits;      /* estimate of the weakest part, security.c; 0 for none */
     double security_margin_bits; /* log2 q below the 128-bit limit of the 2024 guidelines */
     double bits_per_param;     /* payload bits, without capsule, headers and padding */
     size_t chunk_params;       /* values per polynomial: N * L; 1 for none */
@@ -68,7 +68,8 @@ struct he_params {
 };
 
 /**
- * The parameter chooser: the fewest bits on the wire whose failure bound and security it can promise.
+ * The parameter chooser: the fewest bits on the wire whose failure bound and security it can
+ * promise.
  * @retval CAIRN_ERR_CONFIG  what cannot be promised, and what could be changed
  */
 CAIRN_MUST_CHECK int he_params_choose(enum he_profile profile, unsigned value_bits,
@@ -80,7 +81,8 @@ unsigned he_sections(const struct he_params *params, size_t n,
                      struct he_section sections[HE_MAX_SECTIONS]);
 /** Bytes of a payload of n values. */
 size_t he_payload_bytes(const struct he_params *params, size_t n);
-/** sum += payload, section by section modulo 2^bits. Both he_payload_bytes(params, n) long. Nothing secret. */
+/** sum += payload, section by section modulo 2^bits. Both he_payload_bytes(params, n) long.
+ * Nothing secret. */
 void he_add(const struct he_params *params, size_t n, uint8_t *sum, const uint8_t *payload);
 
 /** Public key: (-(a s + e), a) in the coefficient domain, a expanded from a seed. Owner frees. */
@@ -98,17 +100,20 @@ void he_secret_key_free(struct he_secret_key *key);
 void he_public_key_free(struct he_public_key *key);
 /** Append the key's bytes: versioned header with length, seed and packed coefficients, digest. */
 CAIRN_MUST_CHECK int he_public_key_write(const struct he_public_key *key, struct buf *out);
-/** @retval CAIRN_ERR_MALFORMED  length, version, coefficient not below q;  CAIRN_ERR_INTEGRITY digest */
+/** @retval CAIRN_ERR_MALFORMED  length, version, coefficient not below q;  CAIRN_ERR_INTEGRITY
+ *                              digest */
 CAIRN_MUST_CHECK int he_public_key_read(struct span bytes, const struct he_params *params,
                                         struct he_public_key **out, struct cairn_problem *why);
 
 /**
  * Encrypt one frame.
  * @param key      NULL only for HE_NONE; borrowed
- * @param nonce    public, of the experiment; with (round, frame, chunk) it names the public polynomials
+ * @param nonce    public, of the experiment; with (round, frame, chunk) it names the public
+ *                 polynomials
  * @param values   n values, |v| <= 2^(b-1)-1
  * @param[out] payload  he_payload_bytes(params, n); zeroed on failure
- * @retval CAIRN_ERR_REFUSED  a value outside the range (index in why); CAIRN_ERR_NO_ENTROPY; _NO_MEMORY
+ * @retval CAIRN_ERR_REFUSED  a value outside the range (index in why), n above 4096 polynomials
+ * @retval CAIRN_ERR_NO_ENTROPY, CAIRN_ERR_NO_MEMORY, CAIRN_ERR_ENVIRONMENT
  */
 CAIRN_MUST_CHECK int he_encrypt(const struct he_params *params, const struct he_public_key *key,
                                 struct secret_rng *rng, const uint8_t nonce[HE_NONCE_SIZE],
@@ -117,10 +122,11 @@ CAIRN_MUST_CHECK int he_encrypt(const struct he_params *params, const struct he_
 
 /**
  * Open the sum of `contributors` payloads.
- * The caller sees to it that a (round, frame) is opened once, for one contributor set (fed/round.h).
+ * The caller sees to it that a (round, frame) is opened once, for one contributor set
+ * (fed/round.h).
  * @param secret   NULL only for HE_NONE
  * @param[out] sums  n exact sums; zeroed on failure
- * @retval CAIRN_ERR_REFUSED    contributors 0 or above max_contributors
+ * @retval CAIRN_ERR_REFUSED    contributors 0 or above max_contributors, n above 4096 polynomials
  * @retval CAIRN_ERR_INTEGRITY  not an honest sum of that many payloads; no more is told
  */
 CAIRN_MUST_CHECK int he_open(const struct he_params *params, const struct he_secret_key *secret,

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef HE_HE_KEYS_H
+#define HE_HE_KEYS_H
+
+#include "he.h"
+#include "ring.h"
+
+/** (b, a) = (-(a s + e), a), from size_alloc_array. Immutable once made. */
+struct he_public_key {
+    _Alignas(64) uint64_t b[RING_DEGREE]; /* coefficients */
+    uint64_t b_hat[RING_DEGREE];          /* transformed */
+    uint64_t a_hat[RING_DEGREE];
+    uint8_t seed[32]; /* a = he_expand(he_public_key_seed(seed)), coefficients */
+};
+
+/** Ternary s, transformed modulo each prime; from secret_alloc. Immutable once made. */
+struct he_secret_key {
+    _Alignas(64) uint64_t hat[RING_PRIMES][RING_DEGREE];
+};
+
+/** Fill b_hat and a_hat from b and seed. @retval CAIRN_ERR_ENVIRONMENT, CAIRN_ERR_NO_MEMORY */
+CAIRN_MUST_CHECK int he_public_key_complete(struct he_public_key *key);
+
+#endif

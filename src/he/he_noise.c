@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The bounds.
+ *
+ * Payload under one-time keys: the masks' errors e_i add up, nothing multiplies them.
+ *
+ * Public-key BFV, n ciphertexts under one key, in units of 1/q:
+ *   errors           sum (e u_i + e1_i + e2_i s): proxy 10.5 (||sum u_i||^2 + n + n ||s||^2)
+ *   message          round(q m / t) is off by at most 1/2 each: n/2
+ *   c0 on the wire   rounding to 2^K0: at most n/2 units of q / 2^K0
+ *   c1 on the wire   rounding to 2^K1, uniform in +-1/2 (proxy 1/12), times s: proxy n ||s||^2 / 12
+ * Errors and c1's rounding are bounded apart and added (two events of 2 exp(-k^2/2) each), because
+ * the rounding is a function of the ciphertext and so not independent of its error.
+ *
+ * ||sum u_i||^2 has mean 2nN/3; by the chi-square tail it exceeds 1.54 times that with probability
+ * exp(-N/2 (0.54 - ln 1.54)) = 2^-160, which is 2^-131 over the 2^29 polynomials that hold 2^40
+ * coefficients.
+ */
+#include "he_noise.h"
+
+#include <math.h>
+
+#include "ring.h"
+
+static const double error_variance = 10.5; /* 42 / 4 */
+static const double degree = RING_DEGREE;
+static const double key_weight = HE_NOISE_MAX_KEY_WEIGHT;
+static const double mask_slack = 1.54;
+static const double log2_e = 1.4426950408889634; /* 1 / ln 2 */
+static const double log2_coefficients = 40;
+
+double he_noise_tail(double failure_log2)
+{
+    return sqrt((log2_coefficients + 2 - fmax(failure_log2, -128)) * 2 / log2_e);
+}
+
+double he_noise_payload(uint32_t contributors, unsigned bits, double k)
+{
+    double n = contributors;
+    double errors = fmin(21 * n, k * sqrt(error_variance * n));
+    return n / 2 + ldexp(errors / (double)RING_Q_VALUE, (int)bits);
+}
+
+double he_noise_payload_failure(uint32_t contributors, double room)
+{
+    double n = contributors;
+    if (room > 21 * n) {
+        return -INFINITY;
+    }
+    if (room <= 0) {
+        return INFINITY;
+    }
+    return log2_coefficients + 1 - room * room / (error_variance * n) / 2 * log2_e;
+}
+
+/* What k multiplies. */
+static double bfv_deviation(double n, unsigned bits1)
+{
+    double masks = mask_slack * n * 2 * degree / 3;
+    double errors = sqrt(error_variance * (masks + n + n * key_weight));
+    double rounding = ldexp((double)RING_Q_VALUE, -(int)bits1) * sqrt(n * key_weight / 12);
+    return errors + rounding;
+}
+
+/* What it does not. */
+static double bfv_fixed(double n, unsigned bits0)
+{
+    return n / 2 + n / 2 * ldexp((double)RING_Q_VALUE, -(int)bits0);
+}
+
+double he_noise_bfv(uint32_t contributors, unsigned bits0, unsigned bits1, double k)
+{
+    return bfv_fixed(contributors, bits0) + k * bfv_deviation(contributors, bits1);
+}
+
+double he_noise_bfv_failure(uint32_t contributors, unsigned bits0, unsigned bits1, double room)
+{
+    double k = (room - bfv_fixed(contributors, bits0)) / bfv_deviation(contributors, bits1);
+    if (k <= 0) {
+        return INFINITY;
+    }
+    return log2_coefficients + 2 - k * k / 2 * log2_e;
+}

@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Encrypting and opening a frame: what the profiles have in common, and profiles none and bfv. */
+#include <string.h>
+
+#include "he_bfv.h"
+#include "he_capsule.h"
+#include "he_layout.h"
+#include "le.h"
+
+static const char size_hint[] = "cut the model into smaller frames";
+
+/* All values are looked at without a branch; only a frame that is refused is searched. */
+static int check_values(const struct he_params *params, const int32_t *values, size_t n,
+                        struct cairn_problem *why)
+{
+    const int64_t limit = (int64_t)he_value_limit(params->value_bits);
+    uint64_t outside = 0;
+    for (size_t i = 0; i < n; i++) {
+        outside |= (uint64_t)(limit - values[i]) | (uint64_t)(limit + values[i]);
+    }
+    if (outside >> 63 == 0) {
+        return 0;
+    }
+    size_t at = 0;
+    while (values[at] <= limit && values[at] >= -limit) {
+        at++;
+    }
+    return problem_set(why, CAIRN_ERR_REFUSED, "quantise with the value_bits of the parameters",
+                       "value %zu of the frame is outside +-%lld", at, (long long)limit);
+}
+
+static int check_size(const struct he_params *params, size_t n, struct cairn_problem *why)
+{
+    if (n == 0 || (params->profile != HE_NONE && he_chunks(params, n) > HE_MAX_CHUNKS)) {
+        return problem_set(why, CAIRN_ERR_REFUSED, size_hint,
+                           "a frame of %zu values; 1 to %zu are possible", n,
+                           params->chunk_params * HE_MAX_CHUNKS);
+    }
+    return 0;
+}
+
+/* ---- profile none ---- */
+
+static void none_write(const struct he_params *params, const int32_t *values, size_t n,
+                       uint8_t *payload)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (params->bits == 32) {
+            le_put32(payload + 4 * i, (uint32_t)values[i]);
+        } else {
+            le_put64(payload + 8 * i, (uint64_t)(int64_t)values[i]);
+        }
+    }
+}
+
+static uint64_t none_open(const struct he_params *params, uint32_t contributors,
+                          const uint8_t *payload, size_t n, int64_t *sums)
+{
+    int64_t limit = (int64_t)(he_value_limit(params->value_bits) * contributors);
+    uint64_t bad = 0;
+    for (size_t i = 0; i < n; i++) {
+        sums[i] = params->bits == 32 ? (int32_t)le_get32(payload + 4 * i)
+                                     : (int64_t)le_get64(payload + 8 * i);
+        bad |= 0 - (uint64_t)(sums[i] > limit || sums[i] < -limit);
+    }
+    return bad;
+}
+
+/* ---- profile bfv ---- */
+
+/* The lane words of one chunk, and where its two halves lie. */
+struct bfv_chunk {
+    size_t first, count; /* values */
+    uint8_t *c0, *c1;
+};
+
+static struct bfv_chunk bfv_chunk_of(const struct he_params *params, size_t n, size_t j,
+                                     uint8_t *payload)
+{
+    struct bfv_chunk c;
+    c.first = j * params->chunk_params;
+    c.count = n - c.first < params->chunk_params ? n - c.first : params->chunk_params;
+    c.c0 = payload + j * (RING_DEGREE / 8 * params->bfv.bits0);
+    c.c1 = payload + he_chunks(params, n) * (RING_DEGREE / 8 * params->bfv.bits0) +
+           j * (RING_DEGREE / 8 * params->bfv.bits1);
+    return c;
+}
+
+static int bfv_encrypt(const struct he_params *params, const struct he_public_key *key,
+                       struct secret_rng *rng, const int32_t *values, size_t n, uint8_t *payload,
+                       struct he_scratch *s)
+{
+    struct kern_lanes lanes = {0};
+    (void)kern_lanes_init(&lanes, params->lanes, params->radix); /* the chooser has asked */
+    int rc = 0;
+    for (size_t j = 0; rc == 0 && j < he_chunks(params, n); j++) {
+        struct bfv_chunk c = bfv_chunk_of(params, n, j, payload);
+        kern_get()->lanes_pack(s->message, RING_DEGREE, values + c.first, c.count, &lanes);
+        rc = he_bfv_encrypt(&params->bfv, key, rng, RING_DEGREE, c.c0, c.c1, s);
+    }
+    return rc;
+}
+
+static uint64_t bfv_open(const struct he_params *params, const struct he_secret_key *key,
+                         uint32_t contributors, const uint8_t *payload, size_t n, int64_t *sums,
+                         struct he_scratch *s)
+{
+    struct kern_lanes lanes = {0};
+    (void)kern_lanes_init(&lanes, params->lanes, params->radix);
+    uint64_t limit = he_value_limit(params->value_bits) * contributors;
+    uint64_t bad = 0;
+    for (size_t j = 0; j < he_chunks(params, n); j++) {
+        struct bfv_chunk c = bfv_chunk_of(params, n, j, (uint8_t *)(uintptr_t)payload);
+        bad |= he_bfv_open(&params->bfv, key, contributors, RING_DEGREE, c.c0, c.c1, s);
+        bad |= kern_get()->lanes_unpack(sums + c.first, c.count, s->message, RING_DEGREE, &lanes,
+                                        limit);
+    }
+    return bad;
+}
+
+/* ---- all of them ---- */
+
+static int encrypt(const struct he_params *params, const struct he_public_key *key,
+                   struct secret_rng *rng, const struct he_frame_name *name, const int32_t *values,
+                   size_t n, uint8_t *payload)
+{
+    if (params->profile == HE_NONE) {
+        none_write(params, values, n, payload);
+        return 0;
+    }
+    struct he_scratch *s = he_scratch_new();
+    if (s == NULL) {
+        return CAIRN_ERR_NO_MEMORY;
+    }
+    int rc = params->profile == HE_BFV
+                 ? bfv_encrypt(params, key, rng, values, n, payload, s)
+                 : he_capsule_encrypt(params, key, rng, name, values, n, payload, s);
+    he_scratch_free(s);
+    return rc;
+}
+
+int he_encrypt(const struct he_params *params, const struct he_public_key *key,
+               struct secret_rng *rng, const uint8_t nonce[HE_NONCE_SIZE], uint32_t round,
+               uint32_t frame, const int32_t *values, size_t n, uint8_t *payload,
+               struct cairn_problem *why)
+{
+    const struct he_frame_name name = {nonce, round, frame};
+    int rc = check_size(params, n, why);
+    if (rc != 0) {
+        return rc; /* there is no payload of such a size */
+    }
+    rc = check_values(params, values, n, why);
+    if (rc == 0) {
+        rc = encrypt(params, key, rng, &name, values, n, payload);
+        if (rc != 0) {
+            problem_set(why, rc, NULL, "cannot encrypt a frame: %s", cairn_error_sentence(rc));
+        }
+    }
+    if (rc != 0) {
+        memset(payload, 0, he_payload_bytes(params, n));
+    }
+    return rc;
+}
+
+static int open_payload(const struct he_params *params, const struct he_secret_key *secret,
+                        const struct he_frame_name *name, uint32_t contributors,
+                        const uint8_t *payload, size_t n, int64_t *sums, uint64_t *bad)
+{
+    if (params->profile == HE_NONE) {
+        *bad = none_open(params, contributors, payload, n, sums);
+        return 0;
+    }
+    struct he_scratch *s = he_scratch_new();
+    if (s == NULL) {
+        return CAIRN_ERR_NO_MEMORY;
+    }
+    int rc = 0;
+    if (params->profile == HE_BFV) {
+        *bad = bfv_open(params, secret, contributors, payload, n, sums, s);
+    } else {
+        rc = he_capsule_open(params, secret, name, contributors, payload, n, sums, bad, s);
+    }
+    he_scratch_free(s);
+    return rc;
+}
+
+int he_open(const struct he_params *params, const struct he_secret_key *secret,
+            const uint8_t nonce[HE_NONCE_SIZE], uint32_t round, uint32_t frame,
+            uint32_t contributors, const uint8_t *payload, size_t n, int64_t *sums,
+            struct cairn_problem *why)
+{
+    const struct he_frame_name name = {nonce, round, frame};
+    uint64_t bad = 0;
+    int rc = 0;
+    if (contributors < 1 || contributors > params->max_contributors) {
+        rc = problem_set(why, CAIRN_ERR_REFUSED, "the parameters fix the most clients of a sum",
+                         "a sum of %u payloads; these parameters open 1 to %u", contributors,
+                         params->max_contributors);
+    }
+    if (rc == 0) {
+        rc = check_size(params, n, why);
+    }
+    if (rc == 0) {
+        rc = open_payload(params, secret, &name, contributors, payload, n, sums, &bad);
+        if (rc != 0) {
+            problem_set(why, rc, NULL, "cannot open a frame: %s", cairn_error_sentence(rc));
+        }
+    }
+    if (bad != 0) {
+        rc = problem_set(why, CAIRN_ERR_INTEGRITY, "the frame is discarded",
+                         "not an honest sum of that many payloads");
+    }
+    if (rc != 0 && n < SIZE_MAX / sizeof *sums) {
+        memset(sums, 0, n * sizeof *sums);
+    }
+    return rc;
+}
