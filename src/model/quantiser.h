@@ -39,7 +39,14 @@ struct quantiser {
 int32_t quantiser_limit(unsigned value_bits);
 
 /**
- * Refuse a model with NaN or infinity.
+ * From here on float32 cannot tell x from x + 1, so an update of the size that round 1 starts from
+ * would be lost. A diverged training looks like this, a useful model does not; and
+ * what is clamped is owed, so one such value would saturate its tensor for ever.
+ */
+#define QUANTISER_LARGEST_MAGNITUDE 16777216.0f /* 2^24 */
+
+/**
+ * Refuse a model with NaN, infinity or a magnitude of QUANTISER_LARGEST_MAGNITUDE or more.
  * @retval CAIRN_ERR_TRAINER  why names tensor, index in the tensor and value of the first one
  */
 CAIRN_MUST_CHECK int quantiser_check_finite(const struct model_shape *shape, const float *model,
@@ -48,8 +55,8 @@ CAIRN_MUST_CHECK int quantiser_check_finite(const struct model_shape *shape, con
  * Quantise flattened parameters first .. first+n-1.
  * @param global    the model of this round (n_params)
  * @param local     the trained model (n_params), finite
- * @param residual  (n_params) in: what is owed from before; out: what is owed now. With samples = 0 the
- *                  whole update is dropped, not owed, and the residual is left as it is.
+ * @param residual  (n_params) in: what is owed from before; out: what is owed now. With samples = 0
+ *                  the whole update is dropped, not owed, and the residual is left as it is.
  * @param[out] out  n integers
  * @param[in,out] saturated  counts clamped values
  */
@@ -61,7 +68,8 @@ void quantiser_run(const struct quantiser *q, const float *global, const float *
  * @param sums     n sums of quantised values, |sum| < 2^53
  * @param weight   samples behind these sums, >= 1 (the frame's own weight)
  * @param[in,out] model    n_params; only first .. first+n-1 changes
- * @param[in,out] largest  n_tensors: raised to the largest magnitude of the mean update seen per tensor
+ * @param[in,out] largest  n_tensors: raised to the largest magnitude of the mean update seen per
+ *                         tensor
  */
 void quantiser_apply(const struct model_shape *shape, const double *steps,
                      uint64_t largest_samples, uint64_t weight, size_t first, size_t n,

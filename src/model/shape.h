@@ -12,6 +12,11 @@
  * flattened. The flattened model is one array of float32, `n_params` long.
  */
 enum { MODEL_NAME_SIZE = 128, MODEL_MAX_DIMS = 8 };
+/**
+ * Names are compared one by one, so n tensors cost n^2 / 2 comparisons: about a second here, while
+ * the largest published models have a few thousand tensors.
+ */
+enum { MODEL_MAX_TENSORS = 16384 };
 
 struct model_tensor {
     char name[MODEL_NAME_SIZE];
@@ -29,8 +34,8 @@ struct model_shape {
 };
 
 /**
- * Append a tensor. @retval CAIRN_ERR_NO_MEMORY; CAIRN_ERR_DATA: name too long, empty or taken, too many
- * dimensions, or a size that overflows. The shape is unchanged then.
+ * Append a tensor. @retval CAIRN_ERR_NO_MEMORY; CAIRN_ERR_DATA: name too long, empty or taken, too
+ * many tensors or dimensions, or a size that overflows. The shape is unchanged then.
  */
 CAIRN_MUST_CHECK int model_shape_add(struct model_shape *shape, const char *name,
                                      const uint64_t *dims, unsigned n_dims,

@@ -26,7 +26,7 @@ struct eval_metrics {
 
 struct trainer {
     const struct model_shape *shape; /* owned by the trainer */
-    uint64_t samples;                /* training samples of this client's slice; 0 for an evaluator */
+    uint64_t samples;                /* training samples of this client's slice; evaluator: 0 */
     void *state;
 
     /** Initial weights from the seed, n_params floats. */
@@ -49,24 +49,29 @@ struct trainer {
 struct train_builtin_options {
     const char *data_dir;    /* folder with the four IDX files, raw or gzip */
     unsigned resize;         /* side length the images are scaled to; 0 = as they are */
-    const size_t *layers;    /* layer sizes, input to output; NULL = features, 128, classes */
-    size_t n_layers;
+    const size_t *layers;    /* layer sizes, input to output; NULL = features, 128, 10 */
+    size_t n_layers;         /* 0 with NULL */
     unsigned epochs;         /* a round */
     unsigned batch;
     float learning_rate;
     float momentum;
-    uint32_t client_number;  /* clients that share the data; 0 = evaluator: no training data, whole test set */
+    uint32_t client_number;  /* clients that share the data; 0 = evaluator: the test set, whole */
     uint32_t client_index;   /* 0 .. client_number-1 */
 };
 
 /**
  * The built-in trainer: a multilayer perceptron on IDX data (nn/, data/).
- * @retval CAIRN_ERR_DATA  a file is missing or not what it should be, or the layers do not fit the data
+ * @retval CAIRN_ERR_DATA  a file is missing or not what it should be, or the layers do not fit the
+ *                         data
  */
 CAIRN_MUST_CHECK int train_builtin_new(const struct train_builtin_options *options,
                                        struct trainer **out, struct cairn_problem *why);
 
-/** Shape of the built-in model from its layer sizes: "layer1.weight" [out, in], "layer1.bias" [out], ... */
+/**
+ * Shape of the built-in model from its layer sizes: "layer1.weight" [out, in],
+ * "layer1.bias" [out], "layer2.weight", ...
+ * @retval CAIRN_ERR_DATA  fewer than two sizes, or a size of 0
+ */
 CAIRN_MUST_CHECK int train_builtin_shape(const size_t *layers, size_t n_layers,
                                          struct model_shape *out, struct cairn_problem *why);
 

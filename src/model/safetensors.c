@@ -1,0 +1,390 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * safetensors files: a little-endian u64 with the length of a JSON header, the header, the tensors'
+ * bytes. The header comes from outside, so it is collected into plain entries first, sorted by
+ * where the bytes are, and only a list that covers the file without gap or overlap becomes a shape.
+ */
+#include "safetensors.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "file.h"
+#include "json.h"
+#include "sizes.h"
+
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ && sizeof(float) == 4,
+               "tensors are copied as they are in memory");
+
+enum { LENGTH_SIZE = 8 };
+/* the limit of the format's reference implementation */
+#define HEADER_LIMIT UINT64_C(100000000)
+#define METADATA_KEY "__metadata__"
+
+/* ---- writing ---- */
+
+static json_t *shape_json(const struct model_tensor *tensor)
+{
+    json_t *list = json_array();
+
+    for (unsigned d = 0; d < tensor->n_dims; d++) {
+        if (json_array_append_new(list, json_integer((json_int_t)tensor->dims[d]))) {
+            json_decref(list);
+            return NULL;
+        }
+    }
+    return list;
+}
+
+static int add_metadata(json_t *header, const char *const *pairs, size_t n_pairs,
+                        struct cairn_problem *why)
+{
+    json_t *metadata;
+
+    if (n_pairs == 0) {
+        return 0;
+    }
+    metadata = json_object();
+    if (json_object_set_new(header, METADATA_KEY, metadata)) {
+        return problem_set(why, CAIRN_ERR_NO_MEMORY, NULL, "no memory for the header of a model");
+    }
+    for (size_t i = 0; i < n_pairs; i++) {
+        if (json_object_set_new(metadata, pairs[2 * i], json_string(pairs[2 * i + 1]))) {
+            return problem_set(why, CAIRN_ERR_DATA, "metadata must be UTF-8",
+                               "metadata pair %zu cannot be written", i);
+        }
+    }
+    return 0;
+}
+
+static int add_tensor(json_t *header, const struct model_tensor *tensor, struct cairn_problem *why)
+{
+    json_int_t begin = (json_int_t)(tensor->offset * sizeof(float));
+    json_int_t end = begin + (json_int_t)(tensor->count * sizeof(float));
+    json_t *entry;
+
+    if (strcmp(tensor->name, METADATA_KEY) == 0) {
+        return problem_set(why, CAIRN_ERR_DATA, "rename it",
+                           "a tensor cannot be called " METADATA_KEY);
+    }
+    entry = json_pack("{s:s, s:o, s:[I, I]}", "dtype", "F32", "shape", shape_json(tensor),
+                      "data_offsets", begin, end);
+    if (json_object_set_new(header, tensor->name, entry)) {
+        return problem_set(why, CAIRN_ERR_DATA, "tensor names must be UTF-8",
+                           "tensor \"%s\" cannot be written", tensor->name);
+    }
+    return 0;
+}
+
+/* Length and header, filled up with spaces so that the floats start at a multiple of 8. */
+static int append_header(struct buf *file, const json_t *header)
+{
+    static const char spaces[LENGTH_SIZE] = "        ";
+    uint8_t length[LENGTH_SIZE] = {0};
+    uint64_t header_size;
+
+    if (buf_append(file, length, sizeof length) || json_append(file, header, 0) ||
+        buf_append(file, spaces, size_round_up(file->size, LENGTH_SIZE) - file->size)) {
+        return CAIRN_ERR_NO_MEMORY;
+    }
+    header_size = file->size - LENGTH_SIZE;
+    memcpy(file->data, &header_size, sizeof header_size);
+    return 0;
+}
+
+int safetensors_write(const char *path, const struct model_shape *shape, const float *model,
+                      const char *const *metadata_pairs, size_t n_metadata_pairs,
+                      struct cairn_problem *why)
+{
+    struct buf file = {0};
+    json_t *header = json_object();
+    int err = add_metadata(header, metadata_pairs, n_metadata_pairs, why);
+
+    for (size_t t = 0; !err && t < shape->n_tensors; t++) {
+        err = add_tensor(header, &shape->tensors[t], why);
+    }
+    if (err) {
+        goto cleanup;
+    }
+    if (append_header(&file, header) ||
+        buf_append(&file, model, shape->n_params * sizeof *model)) {
+        err = problem_set(why, CAIRN_ERR_NO_MEMORY, NULL, "no memory to write %s", path);
+        goto cleanup;
+    }
+    err = file_replace(path, file.data, file.size, 0644, why);
+cleanup:
+    json_decref(header);
+    buf_release(&file);
+    return err;
+}
+
+/* ---- reading ---- */
+
+struct entry {
+    const char *name; /* borrowed from the header */
+    uint64_t begin, end;
+    uint64_t dims[MODEL_MAX_DIMS];
+    unsigned n_dims;
+};
+
+/* One file while it is read. */
+struct reading {
+    const char *name; /* of the file, for messages */
+    struct span data; /* the tensors' bytes */
+    struct entry *entries;
+    size_t n_entries;
+    struct cairn_problem *why;
+};
+
+static const char hint_broken[] = "write the file again with a safetensors library";
+
+static int check_metadata(const struct reading *r, json_t *metadata)
+{
+    const char *key;
+    json_t *value;
+
+    if (!json_is_object(metadata)) {
+        return problem_set(r->why, CAIRN_ERR_DATA, hint_broken,
+                           "%s: " METADATA_KEY " is not an object", r->name);
+    }
+    json_object_foreach (metadata, key, value) {
+        if (!json_is_string(value)) {
+            return problem_set(r->why, CAIRN_ERR_DATA, hint_broken,
+                               "%s: " METADATA_KEY ": \"%s\" is not a text", r->name, key);
+        }
+    }
+    return 0;
+}
+
+/* A list of non-negative integers. @return how many, or -1 */
+static int read_numbers(const json_t *list, uint64_t *out, size_t most)
+{
+    size_t n = json_array_size(list);
+
+    if (!json_is_array(list) || n > most) {
+        return -1;
+    }
+    for (size_t i = 0; i < n; i++) {
+        const json_t *number = json_array_get(list, i);
+        if (!json_is_integer(number) || json_integer_value(number) < 0) {
+            return -1;
+        }
+        out[i] = (uint64_t)json_integer_value(number);
+    }
+    return (int)n;
+}
+
+static int read_entry(const struct reading *r, const char *name, const json_t *tensor,
+                      struct entry *out)
+{
+    const char *dtype = json_string_value(json_object_get(tensor, "dtype"));
+    uint64_t offsets[2];
+    int n_dims;
+
+    if (!dtype) {
+        return problem_set(r->why, CAIRN_ERR_DATA, hint_broken,
+                           "%s: tensor \"%s\" has no dtype", r->name, name);
+    }
+    if (strcmp(dtype, "F32") != 0) {
+        return problem_set(r->why, CAIRN_ERR_DATA, "convert it to float32",
+                           "%s: tensor \"%s\" has dtype %.20s; only F32 can be read", r->name,
+                           name, dtype);
+    }
+    n_dims = read_numbers(json_object_get(tensor, "shape"), out->dims, MODEL_MAX_DIMS);
+    if (n_dims < 0) {
+        return problem_set(r->why, CAIRN_ERR_DATA, hint_broken,
+                           "%s: the shape of tensor \"%s\" is not a list of at most %d sizes",
+                           r->name, name, MODEL_MAX_DIMS);
+    }
+    if (read_numbers(json_object_get(tensor, "data_offsets"), offsets, 2) != 2 ||
+        offsets[0] > offsets[1]) {
+        return problem_set(r->why, CAIRN_ERR_DATA, hint_broken,
+                           "%s: the data_offsets of tensor \"%s\" are not begin and end", r->name,
+                           name);
+    }
+    if (json_object_size(tensor) != 3) {
+        return problem_set(r->why, CAIRN_ERR_DATA, hint_broken,
+                           "%s: tensor \"%s\" has more than dtype, shape and data_offsets",
+                           r->name, name);
+    }
+    out->name = name;
+    out->n_dims = (unsigned)n_dims;
+    out->begin = offsets[0];
+    out->end = offsets[1];
+    return 0;
+}
+
+static int read_entries(struct reading *r, json_t *header)
+{
+    const char *key;
+    json_t *value;
+    int err;
+
+    r->entries = size_alloc_array(json_object_size(header) + 1, sizeof *r->entries);
+    if (!r->entries) {
+        return problem_set(r->why, CAIRN_ERR_NO_MEMORY, NULL, "%s: no memory", r->name);
+    }
+    json_object_foreach (header, key, value) {
+        if (strcmp(key, METADATA_KEY) == 0) {
+            err = check_metadata(r, value);
+        } else {
+            err = read_entry(r, key, value, &r->entries[r->n_entries++]);
+        }
+        if (err) {
+            return err;
+        }
+    }
+    return 0;
+}
+
+/* By place; an empty tensor comes before the one that starts where it lies. */
+static int by_place(const void *a, const void *b)
+{
+    const struct entry *x = a;
+    const struct entry *y = b;
+
+    if (x->begin != y->begin) {
+        return x->begin < y->begin ? -1 : 1;
+    }
+    return (x->end > y->end) - (x->end < y->end);
+}
+
+/* Sorted entries cover the data exactly: each begins where the one before it ends. */
+static int check_cover(const struct reading *r)
+{
+    const char *before = "the start";
+    uint64_t end = 0;
+
+    for (size_t i = 0; i < r->n_entries; i++) {
+        const struct entry *e = &r->entries[i];
+        if (e->begin < end) {
+            return problem_set(r->why, CAIRN_ERR_DATA, hint_broken,
+                               "%s: tensors \"%s\" and \"%s\" overlap: \"%s\" begins at byte "
+                               "%" PRIu64 ", \"%s\" ends at %" PRIu64,
+                               r->name, before, e->name, e->name, e->begin, before, end);
+        }
+        if (e->begin > end) {
+            return problem_set(r->why, CAIRN_ERR_DATA, hint_broken,
+                               "%s: bytes %" PRIu64 " to %" PRIu64 " between \"%s\" and \"%s\" "
+                               "belong to no tensor", r->name, end, e->begin, before, e->name);
+        }
+        end = e->end;
+        before = e->name;
+    }
+    if (end > r->data.size) {
+        return problem_set(r->why, CAIRN_ERR_DATA, "copy the file again: it is cut off",
+                           "%s: tensor \"%s\" ends at byte %" PRIu64 ", the file holds %zu",
+                           r->name, before, end, r->data.size);
+    }
+    if (end < r->data.size) {
+        return problem_set(r->why, CAIRN_ERR_DATA, hint_broken,
+                           "%s: %zu bytes behind the last tensor, \"%s\"", r->name,
+                           r->data.size - (size_t)end, before);
+    }
+    return 0;
+}
+
+static int build_shape(const struct reading *r, struct model_shape *shape)
+{
+    for (size_t i = 0; i < r->n_entries; i++) {
+        const struct entry *e = &r->entries[i];
+        struct cairn_problem inner;
+        int err = model_shape_add(shape, e->name, e->dims, e->n_dims, &inner);
+
+        if (err) {
+            return problem_set(r->why, err, inner.hint, "%s: %s", r->name, inner.what);
+        }
+        if (shape->tensors[i].count * sizeof(float) != e->end - e->begin) {
+            return problem_set(r->why, CAIRN_ERR_DATA, hint_broken,
+                               "%s: tensor \"%s\" has %zu elements of 4 bytes, but a range of "
+                               "%" PRIu64 " bytes", r->name, e->name, shape->tensors[i].count,
+                               e->end - e->begin);
+        }
+    }
+    return 0;
+}
+
+/* Find header and data in the bytes. @return the header, or NULL with why */
+static json_t *open_header(struct reading *r, struct span bytes)
+{
+    struct cairn_problem inner;
+    uint64_t length;
+    json_t *header;
+
+    if (bytes.size < LENGTH_SIZE) {
+        (void)problem_set(r->why, CAIRN_ERR_DATA, "this is no safetensors file",
+                          "%s: %zu bytes, not even a header length", r->name, bytes.size);
+        return NULL;
+    }
+    memcpy(&length, bytes.data, sizeof length);
+    if (length > HEADER_LIMIT) {
+        (void)problem_set(r->why, CAIRN_ERR_DATA, "this is no safetensors file",
+                          "%s: header length %" PRIu64 ", at most %" PRIu64 " are allowed", r->name,
+                          length, HEADER_LIMIT);
+        return NULL;
+    }
+    if (length > bytes.size - LENGTH_SIZE) {
+        (void)problem_set(r->why, CAIRN_ERR_DATA, "copy the file again: it is cut off",
+                          "%s: header length %" PRIu64 ", but only %zu bytes follow", r->name,
+                          length, bytes.size - LENGTH_SIZE);
+        return NULL;
+    }
+    r->data.data = bytes.data + LENGTH_SIZE + length;
+    r->data.size = bytes.size - LENGTH_SIZE - (size_t)length;
+    header = json_parse((struct span){bytes.data + LENGTH_SIZE, (size_t)length}, r->name, &inner);
+    if (!header) {
+        (void)problem_set(r->why, CAIRN_ERR_DATA, hint_broken, "%s", inner.what);
+        return NULL;
+    }
+    if (!json_is_object(header)) {
+        (void)problem_set(r->why, CAIRN_ERR_DATA, hint_broken, "%s: the header is not an object",
+                          r->name);
+        json_decref(header);
+        return NULL;
+    }
+    return header;
+}
+
+int safetensors_parse(struct span bytes, const char *name, struct model_shape *shape,
+                      float **model, struct cairn_problem *why)
+{
+    struct reading r = {.name = name, .why = why};
+    struct model_shape found = {0};
+    float *values = NULL;
+    json_t *header = open_header(&r, bytes);
+    int err = CAIRN_ERR_DATA;
+
+    if (!header) {
+        return err;
+    }
+    err = read_entries(&r, header);
+    if (err) {
+        goto cleanup;
+    }
+    qsort(r.entries, r.n_entries, sizeof *r.entries, by_place);
+    err = check_cover(&r);
+    if (!err) {
+        err = build_shape(&r, &found);
+    }
+    if (err) {
+        goto cleanup;
+    }
+    values = size_alloc_array(found.n_params + 1, sizeof *values); /* never of size 0 */
+    if (!values) {
+        err = problem_set(why, CAIRN_ERR_NO_MEMORY, NULL, "%s: no memory for %zu parameters", name,
+                          found.n_params);
+        goto cleanup;
+    }
+    if (found.n_params > 0) {
+        memcpy(values, r.data.data, found.n_params * sizeof *values);
+    }
+    *shape = found;
+    *model = values;
+    found = (struct model_shape){0};
+cleanup:
+    model_shape_release(&found);
+    free(r.entries);
+    json_decref(header);
+    return err;
+}

@@ -1,0 +1,345 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The quantiser: exact weighted means, independence of cuts, unbiased rounding, nothing lost over
+ * rounds, and models that are no models named.
+ */
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "quantiser.h"
+#include "replay.h"
+
+enum { N = 10000 };
+
+static struct model_shape shape; /* "a" [100, 50], "empty" [0], "b" [5000] */
+static float global[N], local[N], residual[N];
+static int32_t values[N];
+static int64_t sums[N];
+
+static int setup(void **state)
+{
+    static const uint64_t a[] = {100, 50}, none[] = {0}, b[] = {5000};
+    struct cairn_problem why;
+
+    (void)state;
+    assert_int_equal(model_shape_add(&shape, "a", a, 2, &why), 0);
+    assert_int_equal(model_shape_add(&shape, "empty", none, 1, &why), 0);
+    assert_int_equal(model_shape_add(&shape, "b", b, 1, &why), 0);
+    assert_int_equal(shape.n_params, N);
+    memset(global, 0, sizeof global);
+    memset(local, 0, sizeof local);
+    memset(residual, 0, sizeof residual);
+    memset(sums, 0, sizeof sums);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    model_shape_release(&shape);
+    return 0;
+}
+
+static void fill(struct replay_rng *rng, float *model, float scale)
+{
+    for (size_t i = 0; i < N; i++) {
+        model[i] = scale * (float)replay_normal(rng);
+    }
+}
+
+static void test_quantiser__limit(void **state)
+{
+    (void)state;
+    assert_int_equal(quantiser_limit(2), 1);
+    assert_int_equal(quantiser_limit(8), 127);
+    assert_int_equal(quantiser_limit(16), 32767);
+    assert_int_equal(quantiser_limit(24), 8388607);
+}
+
+/* The word that the header promises for a parameter, and the formula with it. */
+static void test_quantiser__formula(void **state)
+{
+    static const double steps[] = {0.01, 1.0, 0.02};
+    const struct quantiser q = {&shape, steps, 8, 30, 40, 77, 5, 3};
+    struct replay_rng rng, words;
+    uint64_t saturated = 0;
+    float before[N];
+
+    (void)state;
+    replay_init(&rng, "test", 1, 0, 0);
+    fill(&rng, global, 1.0f);
+    fill(&rng, local, 1.0f);
+    fill(&rng, residual, 0.01f);
+    memcpy(before, residual, sizeof before);
+    quantiser_run(&q, global, local, residual, 0, N, values, &saturated);
+    replay_init(&words, "rounding", 77, 5, 3);
+    for (size_t i = 0; i < N; i++) {
+        double step = i < 5000 ? 0.01 : 0.02;
+        double total = (double)local[i] - (double)global[i] + (double)before[i];
+        double u = replay_u32(&words) / 4294967296.0;
+        double rounded = floor(total * 0.75 / step + u);
+        double clamped = rounded > 127 ? 127 : rounded < -127 ? -127 : rounded;
+
+        assert_true(values[i] == clamped);
+        assert_true(fabs((double)residual[i] - (total - clamped * step / 0.75)) < 1e-6);
+        saturated -= rounded != clamped;
+    }
+    assert_int_equal(saturated, 0);
+}
+
+static void add_client(const double *steps, float value, uint64_t samples, uint32_t index)
+{
+    const struct quantiser q = {&shape, steps, 16, samples, 90, 1, 1, index};
+    uint64_t saturated = 0;
+
+    for (size_t i = 0; i < N; i++) {
+        local[i] = value;
+    }
+    memset(residual, 0, sizeof residual);
+    quantiser_run(&q, global, local, residual, 0, N, values, &saturated);
+    assert_int_equal(saturated, 0);
+    for (size_t i = 0; i < N; i++) {
+        sums[i] += values[i];
+    }
+}
+
+/* Samples 1, 9, 90 with models 0, 10, 100: (0 + 90 + 9000) / 100 = 90.9; a plain mean is 36.67. */
+static void weighted_mean(double step, double tolerance)
+{
+    const double steps[] = {step, step, step};
+    double largest[3] = {0};
+    double mean = 0.0;
+
+    memset(sums, 0, sizeof sums);
+    memset(global, 0, sizeof global);
+    add_client(steps, 0.0f, 1, 0);
+    add_client(steps, 10.0f, 9, 1);
+    add_client(steps, 100.0f, 90, 2);
+    quantiser_apply(&shape, steps, 90, 100, 0, N, sums, global, largest);
+    for (size_t i = 0; i < N; i++) {
+        assert_true(fabs((double)global[i] - 90.9) <= tolerance);
+        mean += (double)global[i] / N;
+    }
+    /* rounding has no bias; the float32 models themselves are within 4e-6 */
+    assert_true(fabs(mean - 90.9) < 0.02 * tolerance + 1e-5);
+    assert_true(fabs(largest[0] - 90.9) <= tolerance && largest[1] == 0.0);
+}
+
+static void test_quantiser__mean_is_weighted(void **state)
+{
+    (void)state;
+    /* 10 * 0.1 / step and 100 / step are integers: nothing is rounded but the final float32 */
+    weighted_mean(0.0078125, 4e-6);
+    /* Otherwise the second and the third client are off by less than a step each, which counts
+     * 90/100 of itself. The first one's 0 is exact. */
+    weighted_mean(0.00417, 2 * 0.9 * 0.00417);
+    /* Within one step for the client that is alone in being rounded: 100 / 0.004 is an integer. */
+    weighted_mean(0.004, 0.004);
+}
+
+static void test_quantiser__cuts_do_not_matter(void **state)
+{
+    static const double steps[] = {0.001, 1.0, 0.002};
+    static const size_t cuts[] = {1, 7, 16, 255, 256, 257, 4999, 5000, 5001, 9999};
+    const struct quantiser q = {&shape, steps, 12, 50, 60, 42, 7, 1};
+    static float whole_residual[N], cut_residual[N];
+    static int32_t cut_values[N];
+    uint64_t saturated = 0, cut_saturated = 0;
+    struct replay_rng rng;
+
+    (void)state;
+    replay_init(&rng, "test", 2, 0, 0);
+    fill(&rng, local, 2.0f);
+    quantiser_run(&q, global, local, whole_residual, 0, N, values, &saturated);
+    assert_true(saturated > 0);
+    for (size_t c = 0; c < sizeof cuts / sizeof cuts[0]; c++) {
+        memset(cut_residual, 0, sizeof cut_residual);
+        cut_saturated = 0;
+        /* from the back, so that order does not matter either */
+        for (size_t k = (N - 1) / cuts[c] + 1; k-- > 0;) {
+            size_t first = k * cuts[c];
+            size_t n = first + cuts[c] < N ? cuts[c] : N - first;
+            quantiser_run(&q, global, local, cut_residual, first, n, cut_values + first,
+                          &cut_saturated);
+        }
+        assert_memory_equal(values, cut_values, sizeof values);
+        assert_memory_equal(whole_residual, cut_residual, sizeof whole_residual);
+        assert_int_equal(saturated, cut_saturated);
+    }
+}
+
+static void test_quantiser__applies_in_cuts(void **state)
+{
+    static const double steps[] = {0.003, 1.0, 0.005};
+    double whole_largest[3] = {0}, cut_largest[3] = {0};
+    static float cut_model[N];
+    struct replay_rng rng;
+
+    (void)state;
+    replay_init(&rng, "test", 3, 0, 0);
+    for (size_t i = 0; i < N; i++) {
+        sums[i] = (int64_t)replay_below(&rng, 2001) - 1000;
+    }
+    quantiser_apply(&shape, steps, 7, 20, 0, N, sums, global, whole_largest);
+    for (size_t first = 0; first < N; first += 999) {
+        size_t n = first + 999 < N ? 999 : N - first;
+        quantiser_apply(&shape, steps, 7, 20, first, n, sums + first, cut_model, cut_largest);
+    }
+    assert_memory_equal(global, cut_model, sizeof global);
+    assert_memory_equal(whole_largest, cut_largest, sizeof whole_largest);
+    assert_true(whole_largest[0] <= 0.003 * 1000 * 7 / 20 + 1e-12);
+}
+
+static void test_quantiser__nothing_to_do(void **state)
+{
+    static const double steps[] = {1, 1, 1};
+    struct quantiser q = {&shape, steps, 8, 10, 10, 1, 1, 0};
+    struct model_shape none = {0};
+    struct cairn_problem why;
+    uint64_t saturated = 0;
+    double largest[3] = {0};
+
+    (void)state;
+    quantiser_run(&q, global, local, residual, 5000, 0, values, &saturated);
+    quantiser_run(&q, global, local, residual, N, 0, values, &saturated);
+    quantiser_apply(&shape, steps, 10, 10, N, 0, sums, global, largest);
+    q.shape = &none;
+    quantiser_run(&q, NULL, NULL, NULL, 0, 0, values, &saturated);
+    assert_int_equal(quantiser_check_finite(&none, NULL, &why), 0);
+    assert_int_equal(saturated, 0);
+}
+
+static void test_quantiser__no_samples(void **state)
+{
+    static const double steps[] = {0.01, 1, 0.01};
+    const struct quantiser q = {&shape, steps, 8, 0, 10, 1, 1, 0};
+    uint64_t saturated = 0;
+
+    (void)state;
+    for (size_t i = 0; i < N; i++) {
+        local[i] = 5.0f;
+        residual[i] = 0.5f;
+        values[i] = 9;
+    }
+    quantiser_run(&q, global, local, residual, 0, N, values, &saturated);
+    for (size_t i = 0; i < N; i++) {
+        assert_int_equal(values[i], 0);
+        assert_true(residual[i] == 0.5f);
+    }
+    assert_int_equal(saturated, 0);
+}
+
+/*
+ * Property: whatever the updates, what came out over all rounds plus what is still owed is what
+ * went in. What saturates in the early rounds is paid back in the later, quiet ones.
+ */
+static void error_feedback(unsigned value_bits, uint64_t seed)
+{
+    static double sent[N], meant[N];
+    double steps[] = {0, 0, 0};
+    uint64_t saturated = 0, late = 0;
+    struct replay_rng rng;
+
+    memset(residual, 0, sizeof residual);
+    memset(sent, 0, sizeof sent);
+    memset(meant, 0, sizeof meant);
+    memset(global, 0, sizeof global);
+    replay_init(&rng, "test", seed, 0, 0);
+    quantiser_choose_steps(&shape, value_bits, NULL, steps);
+    for (uint32_t round = 1; round <= 30; round++) {
+        const struct quantiser q = {&shape, steps, value_bits, 40, 50, seed, round, 2};
+
+        fill(&rng, local, round <= 10 ? 1.0f : 0.0f);
+        quantiser_run(&q, global, local, residual, 0, N, values, round <= 20 ? &saturated : &late);
+        for (size_t i = 0; i < N; i++) {
+            meant[i] += (double)local[i];
+            sent[i] += values[i] * steps[i < 5000 ? 0 : 2] / 0.8;
+            assert_true(fabs(meant[i] - sent[i] - (double)residual[i]) < 1e-4);
+        }
+    }
+    assert_true(saturated > 0);
+    assert_int_equal(late, 0);
+    for (size_t i = 0; i < N; i++) {
+        assert_true(fabs((double)residual[i]) <= steps[0] / 0.8);
+    }
+}
+
+static void test_quantiser__error_feedback_pays_back(void **state)
+{
+    (void)state;
+    print_message("seeds 11..13\n");
+    for (uint64_t seed = 11; seed <= 13; seed++) {
+        error_feedback(16, seed);
+        error_feedback(8, seed);
+        error_feedback(4, seed);
+    }
+}
+
+static void assert_not_finite(size_t i, float value, const char *words)
+{
+    struct cairn_problem why = {0};
+
+    global[i] = value;
+    assert_int_equal(quantiser_check_finite(&shape, global, &why), CAIRN_ERR_TRAINER);
+    if (!strstr(why.what, words)) {
+        fail_msg("\"%s\" does not name \"%s\"", why.what, words);
+    }
+    global[i] = 0.0f;
+}
+
+static void test_quantiser__names_what_is_no_number(void **state)
+{
+    struct cairn_problem why;
+
+    (void)state;
+    assert_int_equal(quantiser_check_finite(&shape, global, &why), 0);
+    global[17] = -16777215.0f;
+    assert_int_equal(quantiser_check_finite(&shape, global, &why), 0);
+    global[17] = 0.0f;
+    assert_not_finite(0, NAN, "tensor \"a\", element 0 is nan");
+    assert_not_finite(4999, INFINITY, "tensor \"a\", element 4999 is inf");
+    assert_not_finite(5000, -INFINITY, "tensor \"b\", element 0 is -inf");
+    assert_not_finite(9999, 1e30f, "tensor \"b\", element 4999 is 1e+30");
+    assert_not_finite(3, 16777216.0f, "element 3 is 1.67772e+07");
+}
+
+static void test_quantiser__chooses_steps(void **state)
+{
+    const double largest[] = {0.5, 0.0, 1e-310};
+    double steps[] = {9, 9, 9};
+
+    (void)state;
+    quantiser_choose_steps(&shape, 8, NULL, steps);
+    assert_true(steps[0] == 1.0 / 127 && steps[1] == 1.0 / 127 && steps[2] == 1.0 / 127);
+    steps[1] = 0.25;
+    steps[2] = 0.75;
+    quantiser_choose_steps(&shape, 8, largest, steps);
+    assert_true(steps[0] == 1.5 / 127);
+    assert_true(steps[1] == 0.25); /* all zero: kept */
+    assert_true(steps[2] == 0.75); /* too small to divide by: kept */
+}
+
+int main(void)
+{
+#define CASE(name) cmocka_unit_test_setup_teardown(test_quantiser__##name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        CASE(limit),
+        CASE(formula),
+        CASE(mean_is_weighted),
+        CASE(cuts_do_not_matter),
+        CASE(applies_in_cuts),
+        CASE(nothing_to_do),
+        CASE(no_samples),
+        CASE(error_feedback_pays_back),
+        CASE(names_what_is_no_number),
+        CASE(chooses_steps),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

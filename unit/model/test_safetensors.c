@@ -1,0 +1,411 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* safetensors: what is written is read back, and every crooked header is refused by name. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "file.h"
+#include "replay.h"
+#include "safetensors.h"
+
+static char path[64];
+
+static int setup(void **state)
+{
+    int fd;
+
+    (void)state;
+    (void)snprintf(path, sizeof path, "/tmp/cairn-test-XXXXXX");
+    fd = mkstemp(path);
+    assert_true(fd >= 0);
+    return close(fd);
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    return unlink(path);
+}
+
+/* A file of this header and `data_size` bytes 0, 1, 2, ... */
+static int parse(const char *header, size_t data_size, struct model_shape *shape, float **model,
+                 struct cairn_problem *why)
+{
+    uint64_t length = strlen(header);
+    struct buf file = {0};
+    int err;
+
+    assert_int_equal(buf_append(&file, &length, sizeof length), 0);
+    assert_int_equal(buf_append(&file, header, length), 0);
+    for (size_t i = 0; i < data_size; i++) {
+        uint8_t byte = (uint8_t)i;
+        assert_int_equal(buf_append(&file, &byte, 1), 0);
+    }
+    err = safetensors_parse(buf_span(&file), "m", shape, model, why);
+    buf_release(&file);
+    return err;
+}
+
+static void assert_says(const struct cairn_problem *why, const char *a, const char *b)
+{
+    if (!strstr(why->what, a) || !strstr(why->what, b)) {
+        fail_msg("\"%s\" names neither or one of \"%s\", \"%s\"", why->what, a, b);
+    }
+    assert_non_null(strstr(why->what, "m:")); /* the file */
+    assert_true(why->hint[0] != '\0');
+}
+
+static void assert_refused(const char *header, size_t data_size, const char *a, const char *b)
+{
+    struct model_shape shape = {.n_params = 99};
+    struct cairn_problem why = {0};
+    float *model = NULL;
+
+    assert_int_equal(parse(header, data_size, &shape, &model, &why), CAIRN_ERR_DATA);
+    assert_null(model);
+    assert_int_equal(shape.n_params, 99);
+    assert_says(&why, a, b);
+}
+
+#define F32(shape, begin, end)                                                                     \
+    "{\"dtype\":\"F32\",\"shape\":[" shape "],\"data_offsets\":[" #begin "," #end "]}"
+
+/* Bytes made by hand from the format's description. */
+static void test_safetensors__reads_known_bytes(void **state)
+{
+    static const float expected[] = {1.0f, -2.0f};
+    struct model_shape shape = {0};
+    struct cairn_problem why;
+    float *model = NULL;
+    static const uint8_t bytes[] =
+        "\x38\0\0\0\0\0\0\0"
+        "{\"w\":{\"dtype\":\"F32\",\"shape\":[2,1],\"data_offsets\":[0,8]}}"
+        "\x00\x00\x80\x3f\x00\x00\x00\xc0";
+
+    (void)state;
+    assert_int_equal(safetensors_parse((struct span){bytes, sizeof bytes - 1}, "m", &shape, &model,
+                                       &why), 0);
+    assert_int_equal(shape.n_tensors, 1);
+    assert_string_equal(shape.tensors[0].name, "w");
+    assert_int_equal(shape.tensors[0].n_dims, 2);
+    assert_int_equal(shape.tensors[0].dims[0], 2);
+    assert_memory_equal(model, expected, sizeof expected);
+    model_shape_release(&shape);
+    free(model);
+}
+
+static void test_safetensors__overlap_gap_and_rest(void **state)
+{
+    (void)state;
+    assert_refused("{\"w\":" F32("2", 0, 8) ",\"v\":" F32("2", 0, 8) "}", 8, "\"w\"", "\"v\"");
+    assert_refused("{\"w\":" F32("2", 0, 8) ",\"v\":" F32("2", 4, 12) "}", 12, "\"w\"", "overlap");
+    assert_refused("{\"w\":" F32("2", 0, 8) ",\"e\":" F32("0", 4, 4) "}", 8, "\"w\"", "\"e\"");
+    assert_refused("{\"w\":" F32("2", 0, 8) ",\"v\":" F32("2", 12, 20) "}", 20, "8 to 12",
+                   "no tensor");
+    assert_refused("{\"w\":" F32("2", 4, 12) "}", 12, "0 to 4", "\"w\"");
+    assert_refused("{\"w\":" F32("2", 0, 8) "}", 11, "3 bytes behind", "\"w\"");
+    assert_refused("{}", 1, "1 bytes behind", "");
+    assert_refused("{\"w\":" F32("2", 0, 8) "}", 7, "\"w\" ends at byte 8", "holds 7");
+}
+
+static void test_safetensors__duplicate_names(void **state)
+{
+    (void)state;
+    assert_refused("{\"w\":" F32("1", 0, 4) ",\"w\":" F32("1", 4, 8) "}", 8, "duplicate", "w");
+    assert_refused("{\"w\":{\"dtype\":\"F32\",\"dtype\":\"F32\",\"shape\":[],"
+                   "\"data_offsets\":[0,4]}}", 4, "duplicate", "dtype");
+}
+
+static void test_safetensors__other_dtypes(void **state)
+{
+    (void)state;
+    assert_refused("{\"w\":{\"dtype\":\"BF16\",\"shape\":[2],\"data_offsets\":[0,4]}}", 4, "\"w\"",
+                   "BF16");
+    assert_refused("{\"w\":{\"dtype\":\"I64\",\"shape\":[],\"data_offsets\":[0,8]}}", 8, "\"w\"",
+                   "I64");
+}
+
+static void test_safetensors__shape_does_not_fit(void **state)
+{
+    (void)state;
+    assert_refused("{\"w\":" F32("3", 0, 8) "}", 8, "3 elements", "8 bytes");
+    /* 2^32 * 2^32 wraps to 0 */
+    assert_refused("{\"w\":" F32("4294967296,4294967296", 0, 0) "}", 0, "\"w\"", "memory");
+    assert_refused("{\"w\":" F32("1,1,1,1,1,1,1,1,1", 0, 4) "}", 4, "\"w\"", "shape");
+    assert_refused("{\"w\":" F32("-1", 0, 4) "}", 4, "\"w\"", "shape");
+    assert_refused("{\"w\":" F32("1.0", 0, 4) "}", 4, "\"w\"", "shape");
+    assert_refused("{\"w\":" F32("1", 4, 0) "}", 4, "\"w\"", "data_offsets");
+    assert_refused("{\"w\":" F32("1", -4, 0) "}", 4, "\"w\"", "data_offsets");
+    assert_refused("{\"w\":" F32("18446744073709551616", 0, 4) "}", 4, "", "");
+}
+
+static void test_safetensors__crooked_headers(void **state)
+{
+    (void)state;
+    assert_refused("[]", 0, "not an object", "");
+    assert_refused("{\"w\":", 0, "", "");
+    assert_refused("{}{}", 0, "", "");
+    assert_refused("", 0, "", "");
+    assert_refused("{\"w\":3}", 0, "\"w\"", "dtype");
+    assert_refused("{\"w\":{\"dtype\":\"F32\",\"data_offsets\":[0,4]}}", 4, "\"w\"", "shape");
+    assert_refused("{\"w\":{\"dtype\":\"F32\",\"shape\":[],\"data_offsets\":[0,4],\"x\":1}}", 4,
+                   "\"w\"", "more than");
+    assert_refused("{\"\":" F32("1", 0, 4) "}", 4, "empty name", "");
+    assert_refused("{\"__metadata__\":[]}", 0, "__metadata__", "object");
+    assert_refused("{\"__metadata__\":{\"a\":1}}", 0, "__metadata__", "\"a\"");
+}
+
+static void assert_length_refused(uint64_t length, size_t size, const char *words)
+{
+    uint8_t bytes[16] = "00000000{}";
+    struct model_shape shape = {0};
+    struct cairn_problem why = {0};
+    float *model = NULL;
+
+    memcpy(bytes, &length, sizeof length);
+    assert_int_equal(safetensors_parse((struct span){bytes, size}, "m", &shape, &model, &why),
+                     CAIRN_ERR_DATA);
+    assert_says(&why, words, "");
+}
+
+static void test_safetensors__header_length(void **state)
+{
+    (void)state;
+    assert_length_refused(UINT64_MAX, 10, "header length 18446744073709551615");
+    assert_length_refused(100000001, 10, "at most 100000000");
+    assert_length_refused(100000000, 10, "only 2 bytes follow");
+    assert_length_refused(3, 10, "only 2 bytes follow");
+    assert_length_refused(2, 7, "7 bytes");
+    assert_length_refused(2, 0, "0 bytes");
+}
+
+static void accept(const char *header, size_t data_size, struct model_shape *shape)
+{
+    struct cairn_problem why = {0};
+    float *model = NULL;
+
+    *shape = (struct model_shape){0};
+    if (parse(header, data_size, shape, &model, &why)) {
+        fail_msg("%s", why.what);
+    }
+    free(model);
+}
+
+static void test_safetensors__empty_metadata_and_long_header(void **state)
+{
+    char *header = malloc(100001);
+    struct model_shape shape;
+    int n;
+
+    (void)state;
+    accept("{\"__metadata__\":{},\"w\":" F32("1", 0, 4) "}", 4, &shape);
+    model_shape_release(&shape);
+    accept("{}", 0, &shape);
+    assert_int_equal(shape.n_tensors, 0);
+    n = snprintf(header, 100001, "{\"w\":" F32("1", 0, 4) "}");
+    memset(header + n, ' ', 100000 - (size_t)n);
+    header[100000] = '\0';
+    accept(header, 4, &shape);
+    model_shape_release(&shape);
+    free(header);
+}
+
+/* The order of names in the header says nothing; that of the bytes does. */
+static void test_safetensors__order_of_bytes(void **state)
+{
+    struct model_shape shape;
+
+    (void)state;
+    accept("{\"c\":" F32("1", 8, 12) ",\"e\":" F32("0,5", 8, 8) ",\"a\":" F32("2", 0, 8) "}", 12,
+           &shape);
+    assert_int_equal(shape.n_tensors, 3);
+    assert_string_equal(shape.tensors[0].name, "a");
+    assert_string_equal(shape.tensors[1].name, "e");
+    assert_string_equal(shape.tensors[2].name, "c");
+    model_shape_release(&shape);
+}
+
+static void round_trip(const struct model_shape *shape, const float *model,
+                       const char *const *metadata, size_t n_metadata)
+{
+    struct model_shape found = {0};
+    struct cairn_problem why = {0};
+    struct buf file = {0};
+    float *values = NULL;
+    uint64_t length;
+
+    if (safetensors_write(path, shape, model, metadata, n_metadata, &why) ||
+        file_read(path, 1 << 20, &file, &why) ||
+        safetensors_parse(buf_span(&file), path, &found, &values, &why)) {
+        fail_msg("%s", why.what);
+    }
+    memcpy(&length, file.data, sizeof length);
+    assert_int_equal(length % 8, 0);
+    assert_int_equal(found.n_tensors, shape->n_tensors);
+    assert_int_equal(found.n_params, shape->n_params);
+    for (size_t t = 0; t < shape->n_tensors; t++) {
+        assert_memory_equal(&found.tensors[t], &shape->tensors[t], sizeof *shape->tensors);
+    }
+    if (shape->n_params > 0) {
+        assert_memory_equal(values, model, shape->n_params * sizeof *values);
+    }
+    for (size_t i = 0; i < n_metadata; i++) {
+        assert_non_null(memmem(file.data, file.size, metadata[2 * i + 1],
+                               strlen(metadata[2 * i + 1])));
+    }
+    model_shape_release(&found);
+    free(values);
+    buf_release(&file);
+}
+
+static void test_safetensors__scalars_and_empty_tensors(void **state)
+{
+    static const uint64_t empty[] = {0, 5};
+    static const char *const metadata[] = {"round", "7", "made by", "cairn"};
+    static const float model[] = {1.5f, -0.0f};
+    struct model_shape shape = {0};
+    struct cairn_problem why;
+
+    (void)state;
+    round_trip(&shape, model, NULL, 0);
+    assert_int_equal(model_shape_add(&shape, "empty", empty, 2, &why), 0);
+    round_trip(&shape, model, metadata, 2);
+    assert_int_equal(model_shape_add(&shape, "scalar", NULL, 0, &why), 0);
+    assert_int_equal(model_shape_add(&shape, "empty too", empty, 1, &why), 0);
+    assert_int_equal(model_shape_add(&shape, "scalar, \"quoted\"", NULL, 0, &why), 0);
+    assert_int_equal(model_shape_add(&shape, "empty at the end", empty, 1, &why), 0);
+    round_trip(&shape, model, metadata, 2);
+    model_shape_release(&shape);
+}
+
+static void random_shape(struct replay_rng *rng, struct model_shape *shape)
+{
+    unsigned n = replay_below(rng, 12);
+    struct cairn_problem why;
+    char name[32];
+
+    for (unsigned t = 0; t < n; t++) {
+        uint64_t dims[3];
+        for (unsigned d = 0; d < 3; d++) {
+            dims[d] = replay_below(rng, 6);
+        }
+        (void)snprintf(name, sizeof name, "t%u", t);
+        assert_int_equal(model_shape_add(shape, name, dims, replay_below(rng, 4), &why), 0);
+    }
+}
+
+static void test_safetensors__round_trip_property(void **state)
+{
+    static float model[12 * 125];
+    struct replay_rng rng;
+
+    (void)state;
+    print_message("seed 6\n");
+    replay_init(&rng, "test", 6, 0, 0);
+    for (int repeat = 0; repeat < 50; repeat++) {
+        struct model_shape shape = {0};
+
+        random_shape(&rng, &shape);
+        for (size_t i = 0; i < shape.n_params; i++) {
+            uint32_t bits = replay_u32(&rng); /* any float, NaN too */
+            memcpy(&model[i], &bits, sizeof bits);
+        }
+        round_trip(&shape, model, NULL, 0);
+        model_shape_release(&shape);
+    }
+}
+
+/* Property: bytes of a good file changed at random are refused or read, under the sanitizers. */
+static void test_safetensors__survives_damage(void **state)
+{
+    static const uint64_t dims[] = {2, 3};
+    static const float model[12] = {0};
+    struct model_shape shape = {0};
+    struct cairn_problem why;
+    struct replay_rng rng;
+    struct buf file = {0};
+    unsigned refused = 0;
+
+    (void)state;
+    print_message("seed 7\n");
+    replay_init(&rng, "test", 7, 0, 0);
+    assert_int_equal(model_shape_add(&shape, "a", dims, 2, &why), 0);
+    assert_int_equal(model_shape_add(&shape, "b", dims, 2, &why), 0);
+    assert_int_equal(safetensors_write(path, &shape, model, NULL, 0, &why), 0);
+    assert_int_equal(file_read(path, 1 << 20, &file, &why), 0);
+    for (int repeat = 0; repeat < 3000; repeat++) {
+        uint8_t *copy = malloc(file.size); /* of exact size, so that one byte too far is seen */
+        size_t size = replay_below(&rng, 4) ? file.size : replay_below(&rng, (uint32_t)file.size);
+        struct model_shape found = {0};
+        float *values = NULL;
+
+        memcpy(copy, file.data, file.size);
+        for (uint32_t k = 1 + replay_below(&rng, 3); k > 0; k--) {
+            copy[replay_below(&rng, (uint32_t)file.size)] = (uint8_t)replay_u32(&rng);
+        }
+        if (safetensors_parse((struct span){copy, size}, "m", &found, &values, &why) == 0) {
+            model_shape_release(&found);
+            free(values);
+        } else {
+            refused++;
+        }
+        free(copy);
+    }
+    assert_true(refused > 1000);
+    model_shape_release(&shape);
+    buf_release(&file);
+}
+
+static void test_safetensors__write_fails_whole(void **state)
+{
+    static const char *const metadata[] = {"a", "\xff not UTF-8"};
+    static const float model[] = {1.0f};
+    struct model_shape shape = {0};
+    struct cairn_problem why;
+    struct buf before = {0}, after = {0};
+
+    (void)state;
+    assert_int_equal(model_shape_add(&shape, "w", NULL, 0, &why), 0);
+    assert_int_equal(safetensors_write(path, &shape, model, NULL, 0, &why), 0);
+    assert_int_equal(file_read(path, 1 << 20, &before, &why), 0);
+    assert_int_equal(safetensors_write(path, &shape, model, metadata, 1, &why), CAIRN_ERR_DATA);
+    assert_int_equal(safetensors_write("/nonexistent/m", &shape, model, NULL, 0, &why),
+                     CAIRN_ERR_STORAGE);
+    model_shape_release(&shape);
+    assert_int_equal(model_shape_add(&shape, "__metadata__", NULL, 0, &why), 0);
+    assert_int_equal(safetensors_write(path, &shape, model, NULL, 0, &why), CAIRN_ERR_DATA);
+    assert_int_equal(file_read(path, 1 << 20, &after, &why), 0);
+    assert_int_equal(before.size, after.size);
+    assert_memory_equal(before.data, after.data, before.size);
+    model_shape_release(&shape);
+    buf_release(&before);
+    buf_release(&after);
+}
+
+int main(void)
+{
+#define CASE(name) cmocka_unit_test_setup_teardown(test_safetensors__##name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        CASE(reads_known_bytes),
+        CASE(overlap_gap_and_rest),
+        CASE(duplicate_names),
+        CASE(other_dtypes),
+        CASE(shape_does_not_fit),
+        CASE(crooked_headers),
+        CASE(header_length),
+        CASE(empty_metadata_and_long_header),
+        CASE(order_of_bytes),
+        CASE(scalars_and_empty_tensors),
+        CASE(round_trip_property),
+        CASE(survives_damage),
+        CASE(write_fails_whole),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
