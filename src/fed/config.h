@@ -109,6 +109,8 @@ struct fed_session {
     uint8_t id[16];                 /* random; `experiment` of every batch */
     uint8_t nonce[HE_NONCE_SIZE];   /* random, public */
     struct span public_key;         /* he_public_key_write's bytes; empty for profile none */
+    uint64_t n_params;              /* of the model: fixes the size of every frame and model message */
+    uint32_t n_tensors;
 };
 
 /** What a node other than the aggregator is told; owns its arrays (fed_assignment_release). */
@@ -128,6 +130,8 @@ struct fed_assignment {
     uint8_t id[16];
     uint8_t nonce[HE_NONCE_SIZE];
     struct buf public_key;
+    uint64_t n_params;
+    uint32_t n_tensors;
 };
 
 /**
@@ -147,6 +151,8 @@ void fed_assignment_release(struct fed_assignment *assignment);
 
 /** JSON Schema (2020-12) of config.json, from the field table. New reference. */
 json_t *fed_config_schema(void);
+/** Append a table of all settings: path, what is allowed, default, help. @retval CAIRN_ERR_NO_MEMORY */
+CAIRN_MUST_CHECK int fed_config_fields_text(struct buf *out);
 /** The settings as a JSON object with every default filled in, in sections. New reference. */
 json_t *fed_settings_json(const struct fed_settings *settings);
 

@@ -1,0 +1,433 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the aggregator tells a node: the node's own entry of the config, all settings, and the
+ * session. Writing and reading go by the same field table as config.json, so what one side writes
+ * the other side checks.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "address.h"
+#include "config_check.h"
+#include "config_read.h"
+#include "digest.h"
+#include "json.h"
+#include "sizes.h"
+
+static const char *const node_words[] = {
+    [0] = "client", [1] = "switch"}; /* as in the field table */
+
+void fed_assignment_release(struct fed_assignment *assignment)
+{
+    free(assignment->children);
+    free(assignment->child_types);
+    free(assignment->streams);
+    buf_release(&assignment->public_key);
+    *assignment = (struct fed_assignment){0};
+}
+
+/* Writing. A NULL anywhere makes the setters fail, so memory is checked in one place. */
+
+static bool put(json_t *object, const char *key, json_t *value)
+{
+    return json_object_set_new(object, key, value) == 0;
+}
+
+static json_t *child_addresses(const struct fed_tree *tree, const struct fed_node *node)
+{
+    json_t *list = json_array();
+    for (uint32_t i = 0; i < node->n_children; i++) {
+        const struct fed_node *child = &tree->nodes[tree->children[node->first_child + i]];
+        if (json_array_append_new(list, json_string(child->address)) != 0) {
+            json_decref(list);
+            return NULL;
+        }
+    }
+    return list;
+}
+
+static json_t *child_objects(const struct fed_tree *tree, const struct fed_node *node)
+{
+    json_t *list = json_array();
+    for (uint32_t i = 0; i < node->n_children; i++) {
+        const struct fed_node *child = &tree->nodes[tree->children[node->first_child + i]];
+        json_t *object = json_pack("{s:s,s:s}", "address", child->address, "type",
+                                   node_words[child->type == FED_SWITCH]);
+        if (json_array_append_new(list, object) != 0) {
+            json_decref(list);
+            return NULL;
+        }
+    }
+    return list;
+}
+
+static json_t *stream_objects(const struct fed_tree *tree, uint32_t node)
+{
+    struct fed_stream *streams = NULL;
+    size_t n = 0;
+    json_t *list = json_array();
+    bool good = fed_tree_streams(tree, node, &streams, &n) == 0;
+    for (size_t i = 0; i < n && good; i++) {
+        good = json_array_append_new(list,
+                                     json_pack("{s:I,s:I}", "origin", (json_int_t)streams[i].origin,
+                                               "clients", (json_int_t)streams[i].n_clients)) == 0;
+    }
+    free(streams);
+    if (!good) {
+        json_decref(list);
+        return NULL;
+    }
+    return list;
+}
+
+static json_t *base64_json(struct span bytes)
+{
+    struct buf text = {0};
+    json_t *json = NULL;
+    if (bytes.size == 0) {
+        return json_string("");
+    }
+    if (base64_append(&text, bytes.data, bytes.size) == 0) {
+        json = json_stringn((const char *)text.data, text.size);
+    }
+    buf_release(&text);
+    return json;
+}
+
+static bool put_node(json_t *document, const struct fed_tree *tree, const struct fed_node *node)
+{
+    bool client = node->type == FED_CLIENT;
+    bool good = put(document, "type", json_string(node_words[!client]));
+    if (client) {
+        good = put(document, "client_number", json_integer(node->client_number)) && good;
+        good = put(document, "index", json_integer(node->index)) && good;
+    } else {
+        good = put(document, "receive", child_addresses(tree, node)) && good;
+        good = put(document, "dumb", json_boolean(node->dumb)) && good;
+    }
+    good = put(document, "send", json_string(tree->nodes[node->parent].address)) && good;
+    return put(document, "ip", json_string(node->address)) && good;
+}
+
+static bool put_session(json_t *document, const struct fed_config *config, uint32_t number,
+                        const struct fed_session *session)
+{
+    const struct fed_tree *tree = &config->tree;
+    const struct fed_node *node = &tree->nodes[number];
+    const struct fed_node *parent = &tree->nodes[node->parent];
+    struct config_session plain = {.node = number,
+                                   .iterations = config->iterations,
+                                   .n_clients = tree->n_clients,
+                                   .n_params = session->n_params,
+                                   .n_tensors = session->n_tensors,
+                                   .parent_type = parent->type};
+    memcpy(plain.id, session->id, sizeof plain.id);
+    memcpy(plain.nonce, session->nonce, sizeof plain.nonce);
+    memcpy(plain.parent, parent->address, sizeof plain.parent);
+    json_t *json = json_object();
+    bool good = true;
+    for (size_t i = 0; i < config_session.n; i++) {
+        const struct config_field *field = &config_session.list[i];
+        if (field->kind != CONFIG_LIST && field->kind != CONFIG_BASE64) {
+            good = put(json, field->name, config_value_json(field, &plain)) && good;
+        }
+    }
+    good = put(json, "children", child_objects(tree, node)) && good;
+    good = put(json, "streams", stream_objects(tree, number)) && good;
+    good = put(json, "public_key", base64_json(session->public_key)) && good;
+    return put(document, "session", json) && good;
+}
+
+json_t *fed_assignment_write(const struct fed_config *config, uint32_t node,
+                             const struct fed_session *session)
+{
+    json_t *document = json_object();
+    json_t *settings = fed_settings_json(&config->settings);
+    bool good = put_node(document, &config->tree, &config->tree.nodes[node]);
+    good = settings != NULL && json_object_update(document, settings) == 0 && good;
+    good = put_session(document, config, node, session) && good;
+    json_decref(settings);
+    if (!good) {
+        json_decref(document);
+        return NULL;
+    }
+    return document;
+}
+
+/* Reading */
+
+static const struct config_field session_field[] = {
+    {.name = "session", .kind = CONFIG_NODE, .required = true, .help = "what this run needs"},
+};
+
+/* A document on its way into an assignment. */
+struct intake {
+    struct config_reader *r;
+    struct config_self self;
+    struct config_session plain;
+    uint32_t at_session;
+    struct fed_assignment *out;
+};
+
+/* An element of a list of objects, into `base`. */
+static void read_element(struct config_reader *r, uint32_t place, struct config_fields fields,
+                         const char *label, void *base)
+{
+    struct config_object object = {.groups = {{.fields = fields, .base = base}}, .n_groups = 1};
+    if (json_is_object(r->doc.places[place].json)) {
+        config_read_object(r, place, label, &object);
+    } else {
+        config_fault(r, place, "%seach element is an object", label);
+    }
+}
+
+static int read_children(struct intake *in, uint32_t list)
+{
+    struct fed_assignment *out = in->out;
+    const struct config_place *places = in->r->doc.places;
+    size_t n = json_array_size(places[list].json);
+    out->children = size_alloc_array(n + 1, sizeof *out->children);
+    out->child_types = size_alloc_array(n + 1, sizeof *out->child_types);
+    if (out->children == NULL || out->child_types == NULL) {
+        return CAIRN_ERR_NO_MEMORY;
+    }
+    for (uint32_t i = places[list].first_child; i != 0; i = places[i].next) {
+        struct config_child child = {0};
+        read_element(in->r, i, config_child, "session.children: ", &child);
+        memcpy(out->children[out->n_children], child.address, sizeof child.address);
+        out->child_types[out->n_children++] = child.type != 0 ? FED_SWITCH : FED_CLIENT;
+    }
+    return 0;
+}
+
+static int read_streams(struct intake *in, uint32_t list)
+{
+    struct fed_assignment *out = in->out;
+    const struct config_place *places = in->r->doc.places;
+    size_t n = json_array_size(places[list].json);
+    uint64_t clients = 0;
+    out->streams = size_alloc_array(n + 1, sizeof *out->streams);
+    if (out->streams == NULL) {
+        return CAIRN_ERR_NO_MEMORY;
+    }
+    for (uint32_t i = places[list].first_child; i != 0; i = places[i].next) {
+        struct config_stream stream = {0};
+        read_element(in->r, i, config_stream, "session.streams: ", &stream);
+        out->streams[out->n_streams++] =
+            (struct fed_stream){.origin = stream.origin, .n_clients = stream.clients};
+        clients += stream.clients;
+    }
+    if (clients > in->plain.n_clients) {
+        config_fault(in->r, list, "session.streams: more clients than session.n_clients");
+    }
+    return 0;
+}
+
+static int read_public_key(struct intake *in, uint32_t place)
+{
+    struct config_reader *r = in->r;
+    const char *text = json_string_value(r->doc.places[place].json);
+    if (text == NULL) {
+        return 0; /* told by the reader */
+    }
+    int err = base64_parse(text, &in->out->public_key);
+    if (err == CAIRN_ERR_NO_MEMORY) {
+        return err;
+    }
+    bool has_key = in->out->public_key.size > 0;
+    if (err != 0) {
+        config_fault(r, place, "session.public_key: is no base64 text");
+    } else if (has_key != (in->out->settings.profile != HE_NONE)) {
+        config_fault(r, place,
+                     has_key ? "session.public_key: there is a key, but "
+                               "encryption.profile is none"
+                             : "session.public_key: is empty, but encryption.profile "
+                               "asks for encryption");
+    }
+    return 0;
+}
+
+static int read_session(struct intake *in)
+{
+    struct config_reader *r = in->r;
+    struct config_object object = {.groups = {{.fields = config_session, .base = &in->plain}},
+                                   .n_groups = 1};
+    if (!json_is_object(r->doc.places[in->at_session].json)) {
+        return 0;
+    }
+    config_read_object(r, in->at_session, "session.", &object);
+    uint32_t key = config_found(&object, "public_key");
+    uint32_t children = config_found(&object, "children");
+    uint32_t streams = config_found(&object, "streams");
+    int err = children != 0 ? read_children(in, children) : 0;
+    if (err == 0 && streams != 0) {
+        err = read_streams(in, streams);
+    }
+    return err != 0 || key == 0 ? err : read_public_key(in, key);
+}
+
+/* The receive list of the seed form against the children of the session: the same addresses in the
+ * same order. */
+static bool same_children(const struct config_doc *doc, uint32_t receive,
+                          const struct fed_assignment *a)
+{
+    size_t k = 0;
+    for (uint32_t i = receive != 0 ? doc->places[receive].first_child : 0; i != 0;
+         i = doc->places[i].next, k++) {
+        const char *text = json_string_value(doc->places[i].json);
+        if (text == NULL || k >= a->n_children || strcmp(text, a->children[k]) != 0) {
+            return false;
+        }
+    }
+    return k == a->n_children;
+}
+
+/* The seed form and the session tell some things twice: they must agree. */
+static void check_agreement(struct intake *in, const struct config_object *root)
+{
+    struct config_reader *r = in->r;
+    const struct config_self *self = &in->self;
+    const struct config_session *plain = &in->plain;
+    bool client = self->is_switch == 0;
+    if (strcmp(self->send, plain->parent) != 0) {
+        config_fault(r, in->at_session, "session.parent: is not the address in \"send\"");
+    }
+    if (client && self->client_number != plain->n_clients) {
+        config_fault(r, in->at_session, "session.n_clients: is not \"client_number\"");
+    }
+    if (client && self->index >= self->client_number) {
+        config_fault(r, config_found(root, "index"), "index: is outside 0 .. client_number - 1");
+    }
+    if (!same_children(&r->doc, config_found(root, "receive"), in->out)) {
+        config_fault(r, in->at_session, "session.children: are not those in \"receive\"");
+    }
+    if (client != (in->out->n_streams == 0)) {
+        config_fault(r, in->at_session, "session.streams: a switch has streams, a client has none");
+    }
+    if (!client && in->out->n_children == 0) {
+        config_fault(r, in->at_session, "session.children: a switch has at least one child");
+    }
+}
+
+static void take_over(struct intake *in)
+{
+    struct fed_assignment *out = in->out;
+    struct fed_address address;
+    const char *wrong;
+    bool client = in->self.is_switch == 0;
+    out->self.type = client ? FED_CLIENT : FED_SWITCH;
+    if (fed_address_parse(in->self.ip, &address, &wrong) == 0) {
+        memcpy(out->self.address, address.text, sizeof out->self.address);
+        memcpy(out->self.host, address.host, sizeof out->self.host);
+        out->self.port = address.port;
+    }
+    out->self.client_number = in->self.client_number;
+    out->self.index = client ? in->self.index : 0;
+    out->self.dumb = in->self.dumb;
+    out->self.n_children = (uint32_t)out->n_children;
+    out->node = in->plain.node;
+    out->iterations = in->plain.iterations;
+    out->n_clients = in->plain.n_clients;
+    out->n_params = in->plain.n_params;
+    out->n_tensors = in->plain.n_tensors;
+    out->parent_type = in->plain.parent_type == FED_SWITCH ? FED_SWITCH : FED_AGGREGATOR;
+    memcpy(out->parent, in->plain.parent, sizeof out->parent);
+    memcpy(out->id, in->plain.id, sizeof out->id);
+    memcpy(out->nonce, in->plain.nonce, sizeof out->nonce);
+}
+
+static int read_document(struct intake *in)
+{
+    struct config_reader *r = in->r;
+    if (!json_is_object(r->doc.root)) {
+        config_fault(r, 0, "an assignment is an object");
+        return 0;
+    }
+    const char *type = json_string_value(r->doc.places[config_doc_member(&r->doc, 0, "type")].json);
+    bool a_switch = type != NULL && strcmp(type, "switch") == 0;
+    struct config_object root = {
+        .groups = {{.fields = a_switch ? config_switch : config_client, .base = &in->self},
+                   {.fields = config_settings, .base = &in->out->settings},
+                   {.fields = {session_field, 1}}},
+        .n_groups = 3};
+    config_defaults(config_settings, &in->out->settings);
+    config_read_object(r, 0, "", &root);
+    in->at_session = config_found(&root, "session");
+    if (config_found(&root, "experiment") == 0) {
+        config_fault(r, 0, "\"experiment\" is missing");
+    }
+    if (config_found(&root, "ip") == 0) {
+        config_fault(r, 0, "\"ip\" is missing");
+    }
+    int err = in->at_session != 0 ? read_session(in) : 0;
+    if (err == 0 && r->faults.n_errors == 0) {
+        check_agreement(in, &root);
+    }
+    if (err == 0 && r->faults.n_errors == 0) {
+        config_check_settings(r, &root, &in->out->settings, in->plain.n_clients);
+        take_over(in);
+    }
+    return err;
+}
+
+/* The first fault in order of place. It goes over the network to whoever wrote the document, where
+ * line and column of our copy mean nothing: the member's name has to do. */
+static int tell_first(struct config_reader *r, struct cairn_problem *why)
+{
+    config_faults_sort(&r->faults);
+    for (size_t i = 0; i < r->faults.n; i++) {
+        if (!r->faults.list[i].warning) {
+            return problem_set(why, CAIRN_ERR_CONFIG,
+                               "the aggregator and this node may be different versions of cairn",
+                               "node config: %s", r->faults.list[i].text);
+        }
+    }
+    return 0;
+}
+
+static int read_text(struct config_reader *r, struct span text, struct fed_assignment *out,
+                     struct cairn_problem *why)
+{
+    struct config_syntax syntax;
+    struct intake in = {.r = r, .self.index = UINT32_MAX, .out = out};
+    int err = config_doc_read(text, &r->doc, &syntax);
+    if (err == CAIRN_ERR_MALFORMED) {
+        return problem_set(why, CAIRN_ERR_CONFIG, NULL, "node config: %s", syntax.text);
+    }
+    if (err == 0) {
+        err = read_document(&in);
+    }
+    if (err != 0 || r->no_memory) {
+        return problem_set(why, CAIRN_ERR_NO_MEMORY, NULL, "no memory to read a node config");
+    }
+    return tell_first(r, why);
+}
+
+int fed_assignment_read(const json_t *document, struct fed_assignment *out,
+                        struct cairn_problem *why)
+{
+    struct config_reader r;
+    struct buf text = {0};
+    struct fed_assignment read = {0};
+    if (document == NULL) {
+        return problem_set(why, CAIRN_ERR_CONFIG, NULL, "node config: there is no document");
+    }
+    config_reader_init(&r);
+    /* The reader works on text, which has places; a document that was parsed once is written again.
+     */
+    int err = json_append(&text, document, 0);
+    if (err != 0) {
+        err = problem_set(why, err, NULL, "no memory to read a node config");
+    } else {
+        err = read_text(&r, buf_span(&text), &read, why);
+    }
+    if (err == 0) {
+        *out = read;
+    } else {
+        fed_assignment_release(&read);
+    }
+    config_reader_release(&r);
+    buf_release(&text);
+    return err;
+}

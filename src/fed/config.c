@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * config.json, from text to a checked value. The work is in the parts: config_scan and config_doc
+ * (text and places), config_read (values, by the table in config_fields), config_tree (nodes) and
+ * config_check (settings against each other). This file is the order in which they are called.
+ */
+#include "config.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "config_check.h"
+#include "config_read.h"
+#include "config_tree.h"
+
+void fed_config_release(struct fed_config *config)
+{
+    fed_tree_release(&config->tree);
+    *config = (struct fed_config){0};
+}
+
+/* "runs/my first.json" -> "my-first": the file's name without folders and ending, other characters
+ * than a name may have replaced. */
+static void name_from_file(const char *file, char out[FED_NAME_SIZE])
+{
+    const char *slash = strrchr(file, '/');
+    const char *start = slash != NULL ? slash + 1 : file;
+    start += strspn(start, ".");
+    const char *dot = strrchr(start, '.');
+    size_t size = dot != NULL ? (size_t)(dot - start) : strlen(start);
+    size = size < FED_NAME_SIZE ? size : FED_NAME_SIZE - 1;
+    for (size_t i = 0; i < size; i++) {
+        char c = start[i];
+        bool good = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                    c == '-' || c == '_' || c == '.';
+        out[i] = good ? c : '-';
+    }
+    out[size] = '\0';
+    if (size == 0) {
+        snprintf(out, FED_NAME_SIZE, "experiment");
+    }
+}
+
+static int read_document(struct config_reader *r, const char *name, struct fed_config *out)
+{
+    struct config_object root = {
+        .groups = {{.fields = config_nodes}, {.fields = config_settings, .base = &out->settings}},
+        .n_groups = 2};
+    uint32_t n_clients = 0;
+    config_defaults(config_settings, &out->settings);
+    config_check_repeats(r);
+    if (!json_is_object(r->doc.root)) {
+        config_fault(r, 0, "a config is an object, { \"aggregator\": ..., \"others\": ... }");
+        return 0;
+    }
+    config_read_object(r, 0, "", &root);
+    if (out->settings.experiment[0] == '\0') {
+        name_from_file(name, out->settings.experiment);
+    }
+    int err = config_tree_read(r, config_found(&root, "aggregator"), config_found(&root, "others"),
+                               &out->iterations, &n_clients, &out->tree);
+    if (err == 0 && n_clients > 0 && n_clients <= FED_MAX_CLIENTS) {
+        config_check_settings(r, &root, &out->settings, n_clients);
+    }
+    return err;
+}
+
+int fed_config_read(const char *name, struct span text, struct fed_config *out,
+                    struct fed_faults *faults)
+{
+    struct config_reader r;
+    struct config_syntax syntax;
+    struct fed_config config = {0};
+    config_reader_init(&r);
+    *faults = (struct fed_faults){0};
+    int err = config_doc_read(text, &r.doc, &syntax);
+    if (err == CAIRN_ERR_MALFORMED) {
+        config_syntax_fault(&r, &syntax);
+        err = 0;
+    } else if (err == 0) {
+        err = read_document(&r, name, &config);
+    }
+    if (r.no_memory) {
+        err = CAIRN_ERR_NO_MEMORY;
+    }
+    if (err == 0) {
+        config_faults_sort(&r.faults);
+        err = r.faults.n_errors > 0 ? CAIRN_ERR_CONFIG : 0;
+        *faults = r.faults;
+        r.faults = (struct fed_faults){0};
+    }
+    if (err == 0) {
+        *out = config;
+    } else {
+        fed_config_release(&config);
+    }
+    config_reader_release(&r);
+    return err;
+}

@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What no single value can show to be wrong: keys that come twice, and settings against each other
+ * and against the number of clients.
+ */
+#include "config_check.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+enum {
+    PRIVACY_FLOOR = 3, /* one colluding client that is withstood, + 2 */
+    /* what a frame and its batch add to the payload: headers, digest, contributor set; the set of
+     * FED_MAX_CLIENTS takes 1250 bytes, and the rest leaves room for extensions to come */
+    FRAME_OVERHEAD = 64 << 10,
+};
+
+void config_check_repeats(struct config_reader *r)
+{
+    for (uint32_t i = 0; i < r->doc.n; i++) {
+        const struct config_place *place = &r->doc.places[i];
+        if (place->repeats != 0) {
+            const struct config_place *earlier = &r->doc.places[place->repeats];
+            config_fault_at_key(r, i,
+                                "\"%.60s\" stands twice in one object, also at line %u, column %u",
+                                place->name, earlier->key_line, earlier->key_column);
+        }
+    }
+}
+
+/* The place of a setting, or of the nearest thing around it that the config has. */
+static uint32_t place_of(const struct config_reader *r, const struct config_object *root,
+                         const char *section, const char *name)
+{
+    uint32_t outer = config_found(root, section);
+    uint32_t inner = outer != 0 ? config_doc_member(&r->doc, outer, name) : 0;
+    return inner != 0 ? inner : outer;
+}
+
+static bool is_bad(const struct config_reader *r, uint32_t place)
+{
+    return place != 0 && r->doc.places[place].bad;
+}
+
+/* @return whether params can be relied on */
+static bool check_lanes(struct config_reader *r, const struct config_object *root,
+                        const struct fed_settings *settings, uint32_t n_clients,
+                        struct he_params *params)
+{
+    uint32_t bits = place_of(r, root, "encryption", "value_bits");
+    uint32_t profile = place_of(r, root, "encryption", "profile");
+    struct cairn_problem why = {0};
+    if (is_bad(r, bits) || is_bad(r, profile)) {
+        return false;
+    }
+    if (he_params_choose(settings->profile, settings->value_bits, n_clients, params, &why) == 0) {
+        return true;
+    }
+    config_fault(r, bits != 0 ? bits : profile, "encryption.value_bits: %s%s%s", why.what,
+                 why.hint[0] != '\0' ? "; " : "", why.hint);
+    return false;
+}
+
+static void check_frame(struct config_reader *r, const struct config_object *root,
+                        const struct fed_settings *settings, const struct he_params *params)
+{
+    uint32_t frame = place_of(r, root, "round", "frame_params");
+    uint32_t batch = place_of(r, root, "server", "batch_bytes");
+    if (is_bad(r, frame) || is_bad(r, batch)) {
+        return;
+    }
+    uint64_t bytes = he_payload_bytes(params, settings->frame_params) + (uint64_t)FRAME_OVERHEAD;
+    if (bytes > settings->batch_bytes) {
+        config_fault(r, frame != 0 ? frame : batch,
+                     "round.frame_params: a frame of %" PRIu32 " parameters needs %" PRIu64
+                     " bytes, but server.batch_bytes is %" PRIu32
+                     "; lower round.frame_params or raise server.batch_bytes",
+                     settings->frame_params, bytes, settings->batch_bytes);
+    }
+}
+
+/* Few clients: say plainly who learns what. */
+static void warn_of_floor(struct config_reader *r, uint32_t place, uint32_t floor,
+                          uint32_t n_clients)
+{
+    if (n_clients == 1) {
+        config_warning(r, place,
+                       "round.privacy_floor: with 1 client a sum is that client's own update: "
+                       "whoever opens it learns it; cairn protects from 3 clients on");
+    } else if (n_clients == 2) {
+        config_warning(r, place,
+                       "round.privacy_floor: with 2 clients each of them can subtract its own "
+                       "update from the sum, and with it whoever opens the sum learns the "
+                       "other's; cairn protects from 3 clients on");
+    } else if (floor == 1) {
+        config_warning(r, place,
+                       "round.privacy_floor: 1 lets a sum of a single client be opened, "
+                       "which is that client's own update; 3 or more protects");
+    } else if (floor == 2) {
+        config_warning(r, place,
+                       "round.privacy_floor: 2 lets a sum of two clients be opened, and each "
+                       "of them can subtract its own update and so learn the other's, "
+                       "together with the opener; 3 or more protects");
+    }
+}
+
+static void check_floor(struct config_reader *r, const struct config_object *root,
+                        struct fed_settings *settings, uint32_t n_clients)
+{
+    uint32_t place = place_of(r, root, "round", "privacy_floor");
+    if (is_bad(r, place)) {
+        return;
+    }
+    if (settings->privacy_floor > n_clients) {
+        config_fault(r, place,
+                     "round.privacy_floor: %" PRIu32 " is more than the number of clients, %" PRIu32
+                     ": no sum could ever be opened",
+                     settings->privacy_floor, n_clients);
+        return;
+    }
+    if (settings->privacy_floor == 0) {
+        settings->privacy_floor = n_clients < PRIVACY_FLOOR ? n_clients : PRIVACY_FLOOR;
+    }
+    if (place == 0) {
+        place = config_found(root, "others");
+    }
+    warn_of_floor(r, place, settings->privacy_floor, n_clients);
+}
+
+void config_check_settings(struct config_reader *r, const struct config_object *root,
+                           struct fed_settings *settings, uint32_t n_clients)
+{
+    struct he_params params;
+    if (check_lanes(r, root, settings, n_clients, &params)) {
+        check_frame(r, root, settings, &params);
+    }
+    check_floor(r, root, settings, n_clients);
+    uint32_t profile = place_of(r, root, "encryption", "profile");
+    if (settings->profile == HE_NONE && !is_bad(r, profile)) {
+        config_warning(r, profile,
+                       "encryption.profile: none: updates travel unencrypted; every switch "
+                       "and everybody on the network can read each client's");
+    }
+}

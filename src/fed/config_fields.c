@@ -1,0 +1,443 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The field table, and what can be said of a field without a document: its allowed values in words,
+ * its default, its value as JSON, its line in the printed table.
+ */
+#include "config_fields.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "digest.h"
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+#define INTO(type, member) .offset = offsetof(type, member), .size = sizeof(((type *)0)->member)
+#define SETTING(member) INTO(struct fed_settings, member)
+#define SELF(member) INTO(struct config_self, member)
+#define SESSION(member) INTO(struct config_session, member)
+#define RANGE(low, high) .min = (low), .max = (high)
+#define FIELDS(array) .list = (array), .n = COUNT(array)
+#define SECTION(array) .kind = CONFIG_OBJECT, .members = (array), .n_members = COUNT(array)
+
+/* Words are stored as numbers, so their order is that of the enums. */
+_Static_assert(HE_NONE == 0 && HE_BFV == 1 && HE_CAPSULE == 2, "profile_words");
+_Static_assert(FED_KEY_AGGREGATOR == 0, "holder_words");
+_Static_assert(FED_AGGREGATOR == 0 && FED_SWITCH == 1, "parent_words");
+_Static_assert(sizeof(enum he_profile) == 4 && sizeof(enum fed_key_holder) == 4,
+               "words are 32 bits");
+static const char *const profile_words[] = {"none", "bfv", "capsule", NULL};
+static const char *const holder_words[] = {"aggregator", NULL};
+static const char *const parent_words[] = {"aggregator", "switch", NULL};
+static const char *const trainer_words[] = {"builtin", NULL};
+static const char *const type_words[] = {"client", "switch", NULL}; /* config_self.is_switch */
+
+static const struct config_field model[] = {
+    {.name = "layers", .kind = CONFIG_SIZES, SETTING(layers), RANGE(1, 1000000),
+     .help = "neurons of each layer, from the inputs to the classes; empty: the data set's "
+             "features, 128, the data set's classes"},
+};
+static const struct config_field data[] = {
+    {.name = "dir", .kind = CONFIG_TEXT, SETTING(data_dir), .otherwise_text = "data",
+     .help = "folder that holds the data set, on each client"},
+    {.name = "resize", .kind = CONFIG_INTEGER, SETTING(resize), RANGE(0, 1024),
+     .help = "scale images to this many pixels a side; 0 keeps them as they are"},
+};
+static const struct config_field train[] = {
+    {.name = "type", .kind = CONFIG_WORD_TEXT, SETTING(train_type), .words = trainer_words,
+     .otherwise_text = "builtin", .help = "who trains"},
+    {.name = "epochs", .kind = CONFIG_INTEGER, SETTING(epochs), RANGE(1, 1000), .otherwise = 1,
+     .help = "passes over a client's own data in each round"},
+    {.name = "batch", .kind = CONFIG_INTEGER, SETTING(batch), RANGE(1, 65536), .otherwise = 32,
+     .help = "samples per step"},
+    {.name = "learning_rate", .kind = CONFIG_NUMBER, SETTING(learning_rate), RANGE(0, 100),
+     .above_min = true, .otherwise = 0.1, .help = "step size of gradient descent"},
+    {.name = "momentum", .kind = CONFIG_NUMBER, SETTING(momentum), RANGE(0, 1), .below_max = true,
+     .otherwise = 0.9, .help = "share of the last step that goes into the next"},
+};
+static const struct config_field encryption[] = {
+    {.name = "profile", .kind = CONFIG_WORD, SETTING(profile), .words = profile_words,
+     .otherwise = HE_CAPSULE,
+     .help = "how updates are protected on their way up; none sends them in the clear"},
+    {.name = "key_holder", .kind = CONFIG_WORD, SETTING(key_holder), .words = holder_words,
+     .otherwise = FED_KEY_AGGREGATOR, .help = "who can open sums"},
+    {.name = "value_bits", .kind = CONFIG_INTEGER, SETTING(value_bits), RANGE(2, 24),
+     .otherwise = 16,
+     .help = "bits of one quantised value of an update; 8 for the smallest uploads"},
+};
+static const struct config_field round_fields[] = {
+    {.name = "deadline_s", .kind = CONFIG_NUMBER, SETTING(deadline_s), RANGE(1, 86400),
+     .otherwise = 600, .help = "seconds after which a round ends with those who have delivered"},
+    {.name = "privacy_floor", .kind = CONFIG_INTEGER, SETTING(privacy_floor),
+     RANGE(0, FED_MAX_CLIENTS),
+     .help = "fewest clients in a sum that is opened: colluding clients to withstand + 2; 0 means "
+             "3, or the number of clients where that is smaller"},
+    {.name = "frame_params", .kind = CONFIG_INTEGER, SETTING(frame_params), RANGE(2048, 8388608),
+     .otherwise = 524288,
+     .help = "parameters in a frame, the unit that is sent, added and repeated"},
+};
+static const struct config_field server[] = {
+    {.name = "workers", .kind = CONFIG_INTEGER, SETTING(workers), RANGE(1, 64), .otherwise = 4,
+     .help = "threads that answer requests, on each node"},
+    {.name = "max_connections", .kind = CONFIG_INTEGER, SETTING(max_connections), RANGE(16, 65536),
+     .otherwise = 1024, .help = "open connections, on each node"},
+    {.name = "batch_bytes", .kind = CONFIG_INTEGER, SETTING(batch_bytes), RANGE(65536, 268435456),
+     .otherwise = 4194304, .help = "largest body of a request; holds at least one frame"},
+    {.name = "start_timeout_s", .kind = CONFIG_NUMBER, SETTING(start_timeout_s), RANGE(1, 86400),
+     .otherwise = 60, .help = "seconds that the aggregator waits for its nodes"},
+    {.name = "autostart", .kind = CONFIG_BOOL, SETTING(autostart), .otherwise = 1,
+     .help = "begin as soon as all nodes are there; false waits for POST /a/train"},
+};
+static const struct config_field log_fields[] = {
+    {.name = "dir", .kind = CONFIG_TEXT, SETTING(log_dir), .otherwise_text = "log",
+     .help = "folder of each node's log"},
+    {.name = "runs", .kind = CONFIG_TEXT, SETTING(runs_dir), .otherwise_text = "runs",
+     .help = "folder where the aggregator collects each run"},
+};
+
+static const struct config_field settings[] = {
+    {.name = "experiment", .kind = CONFIG_NAME, SETTING(experiment),
+     .help = "names folders and logs; left out: the config's file name"},
+    {.name = "seed", .kind = CONFIG_INTEGER, SETTING(seed), RANGE(0, CONFIG_EXACT_MAX),
+     .otherwise = 1,
+     .help = "of initial weights, shuffling and rounding, so that a run can be repeated; never "
+             "of keys"},
+    {.name = "model", SECTION(model), .help = "the model that is trained"},
+    {.name = "data", SECTION(data), .help = "what it is trained on"},
+    {.name = "train", SECTION(train), .help = "how a client trains"},
+    {.name = "encryption", SECTION(encryption), .help = "how updates are protected"},
+    {.name = "round", SECTION(round_fields), .help = "when a round ends, and its unit of work"},
+    {.name = "server", SECTION(server), .help = "limits of each node's server"},
+    {.name = "security", .kind = CONFIG_OBJECT, .help = "has no settings yet"},
+    {.name = "log", SECTION(log_fields), .help = "where logs and results go"},
+};
+
+static const struct config_field nodes[] = {
+    {.name = "aggregator", .kind = CONFIG_NODE, .required = true,
+     .help = "the node at the root of the tree"},
+    {.name = "others", .kind = CONFIG_NODE, .required = true,
+     .help = "every other node: its address, and what it is"},
+};
+
+#define KEY_FIELD {.name = "key", .kind = CONFIG_IGNORED, .help = "accepted and ignored"}
+#define IP_HELP "the node's address, host or host:port; port 5000 when left out"
+static const struct config_field aggregator[] = {
+    {.name = "iteration", .kind = CONFIG_INTEGER, SELF(iteration), RANGE(1, 100000),
+     .required = true, .help = "rounds"},
+    {.name = "ip", .kind = CONFIG_ADDRESS, SELF(ip), .required = true, .help = IP_HELP},
+    {.name = "receive", .kind = CONFIG_LIST,
+     .help = "addresses of its children; may be left out, and must agree with their send"},
+    KEY_FIELD,
+};
+static const struct config_field client[] = {
+    {.name = "type", .kind = CONFIG_WORD, SELF(is_switch), .words = type_words, .required = true,
+     .help = "what the node is"},
+    {.name = "client_number", .kind = CONFIG_INTEGER, SELF(client_number),
+     RANGE(1, FED_MAX_CLIENTS), .required = true, .help = "how many clients share the data"},
+    {.name = "index", .kind = CONFIG_INTEGER, SELF(index), RANGE(0, FED_MAX_CLIENTS - 1),
+     .required = true, .help = "which slice of the data this client has, from 0"},
+    {.name = "send", .kind = CONFIG_ADDRESS, SELF(send), .required = true,
+     .help = "address of its parent"},
+    {.name = "ip", .kind = CONFIG_ADDRESS, SELF(ip), .help = IP_HELP},
+    KEY_FIELD,
+};
+static const struct config_field switch_fields[] = {
+    {.name = "type", .kind = CONFIG_WORD, SELF(is_switch), .words = type_words, .required = true,
+     .help = "what the node is"},
+    {.name = "receive", .kind = CONFIG_LIST, .required = true,
+     .help = "addresses of its children; must agree with their send"},
+    {.name = "send", .kind = CONFIG_ADDRESS, SELF(send), .required = true,
+     .help = "address of its parent"},
+    {.name = "ip", .kind = CONFIG_ADDRESS, SELF(ip), .help = IP_HELP},
+    {.name = "dumb", .kind = CONFIG_BOOL, SELF(dumb),
+     .help = "true: pass each child's frames on untouched; false: add them up"},
+    KEY_FIELD,
+};
+
+static const struct config_field session[] = {
+    {.name = "id", .kind = CONFIG_HEX, SESSION(id), .required = true, .help = "of this run"},
+    {.name = "nonce", .kind = CONFIG_HEX, SESSION(nonce), .required = true,
+     .help = "names the public polynomials of this run"},
+    {.name = "node", .kind = CONFIG_INTEGER, SESSION(node), RANGE(1, UINT32_MAX), .required = true,
+     .help = "this node's number"},
+    {.name = "iterations", .kind = CONFIG_INTEGER, SESSION(iterations), RANGE(1, 100000),
+     .required = true, .help = "rounds"},
+    {.name = "n_clients", .kind = CONFIG_INTEGER, SESSION(n_clients), RANGE(1, FED_MAX_CLIENTS),
+     .required = true, .help = "clients of the whole federation"},
+    {.name = "n_params", .kind = CONFIG_INTEGER, SESSION(n_params), RANGE(1, 68719476736.0),
+     .required = true, .help = "parameters of the model"},
+    {.name = "n_tensors", .kind = CONFIG_INTEGER, SESSION(n_tensors), RANGE(1, 1000000),
+     .required = true, .help = "tensors of the model"},
+    {.name = "parent", .kind = CONFIG_ADDRESS, SESSION(parent), .required = true,
+     .help = "where sums go"},
+    {.name = "parent_type", .kind = CONFIG_WORD, SESSION(parent_type), .words = parent_words,
+     .required = true, .help = "what the parent is"},
+    {.name = "children", .kind = CONFIG_LIST, .required = true, .help = "who sends here"},
+    {.name = "streams", .kind = CONFIG_LIST, .required = true, .help = "what arrives here"},
+    {.name = "public_key", .kind = CONFIG_BASE64, .required = true,
+     .help = "empty without encryption"},
+};
+static const struct config_field child[] = {
+    {.name = "address", .kind = CONFIG_ADDRESS, INTO(struct config_child, address),
+     .required = true, .help = "of the child"},
+    {.name = "type", .kind = CONFIG_WORD, INTO(struct config_child, type), .words = type_words,
+     .required = true, .help = "what the child is"},
+};
+static const struct config_field stream[] = {
+    {.name = "origin", .kind = CONFIG_INTEGER, INTO(struct config_stream, origin),
+     RANGE(1, UINT32_MAX), .required = true, .help = "number of the node whose frames these are"},
+    {.name = "clients", .kind = CONFIG_INTEGER, INTO(struct config_stream, clients),
+     RANGE(1, FED_MAX_CLIENTS), .required = true, .help = "clients below it"},
+};
+
+const struct config_fields config_settings = {FIELDS(settings)};
+const struct config_fields config_nodes = {FIELDS(nodes)};
+const struct config_fields config_aggregator = {FIELDS(aggregator)};
+const struct config_fields config_client = {FIELDS(client)};
+const struct config_fields config_switch = {FIELDS(switch_fields)};
+const struct config_fields config_session = {FIELDS(session)};
+const struct config_fields config_child = {FIELDS(child)};
+const struct config_fields config_stream = {FIELDS(stream)};
+
+static void allowed_words(const struct config_field *field, char text[CONFIG_ALLOWED_SIZE])
+{
+    size_t at = 0;
+    for (size_t i = 0; field->words[i] != NULL && at < CONFIG_ALLOWED_SIZE; i++) {
+        int n = snprintf(text + at, CONFIG_ALLOWED_SIZE - at, "%s\"%s\"", i > 0 ? ", " : "",
+                         field->words[i]);
+        at += n > 0 ? (size_t)n : 0;
+    }
+}
+
+static void allowed_number(const struct config_field *field, char text[CONFIG_ALLOWED_SIZE])
+{
+    /* no range in the table reaches 10^6 in fractions, so %g shows those of numbers whole */
+    const char *format = field->kind == CONFIG_NUMBER ? "%s%s%g .. %s%g" : "%s%s%.0f .. %s%.0f";
+    const char *what = field->kind == CONFIG_NUMBER ? "a number, "
+                       : field->kind == CONFIG_SIZES
+                           ? "an empty list, or 2 .. 16 whole numbers, each "
+                           : "a whole number, ";
+    snprintf(text, CONFIG_ALLOWED_SIZE, format, what, field->above_min ? "above " : "", field->min,
+             field->below_max ? "below " : "", field->max);
+}
+
+void config_allowed(const struct config_field *field, char text[CONFIG_ALLOWED_SIZE])
+{
+    _Static_assert(FED_MAX_LAYERS == 16, "the sentence about lists names this number");
+    switch (field->kind) {
+    case CONFIG_INTEGER:
+    case CONFIG_NUMBER:
+    case CONFIG_SIZES:
+        allowed_number(field, text);
+        return;
+    case CONFIG_WORD:
+    case CONFIG_WORD_TEXT:
+        allowed_words(field, text);
+        return;
+    case CONFIG_BOOL:
+        snprintf(text, CONFIG_ALLOWED_SIZE, "true or false");
+        return;
+    case CONFIG_TEXT:
+        snprintf(text, CONFIG_ALLOWED_SIZE, "text of 1 .. %zu bytes", field->size - 1);
+        return;
+    case CONFIG_NAME:
+        snprintf(text, CONFIG_ALLOWED_SIZE,
+                 "1 .. %zu letters, digits, '-', '_' and '.', not beginning with '.'",
+                 field->size - 1);
+        return;
+    case CONFIG_HEX:
+        snprintf(text, CONFIG_ALLOWED_SIZE, "%zu hexadecimal digits", 2 * field->size);
+        return;
+    case CONFIG_ADDRESS:
+        snprintf(text, CONFIG_ALLOWED_SIZE, "an address in quotes, \"host\" or \"host:port\"");
+        return;
+    case CONFIG_LIST:
+        snprintf(text, CONFIG_ALLOWED_SIZE, "a list, [ ... ]");
+        return;
+    case CONFIG_OBJECT:
+    case CONFIG_NODE:
+        snprintf(text, CONFIG_ALLOWED_SIZE, "an object, { ... }");
+        return;
+    case CONFIG_BASE64:
+        snprintf(text, CONFIG_ALLOWED_SIZE, "base64 text");
+        return;
+    case CONFIG_IGNORED:
+        snprintf(text, CONFIG_ALLOWED_SIZE, "anything");
+        return;
+    }
+}
+
+int config_word(const struct config_field *field, const char *text)
+{
+    for (int i = 0; field->words[i] != NULL; i++) {
+        if (strcmp(field->words[i], text) == 0) {
+            return i;
+        }
+    }
+    return -1;
+}
+
+static void set_default(const struct config_field *field, void *base)
+{
+    uint8_t *at = (uint8_t *)base + field->offset;
+    uint64_t whole = (uint64_t)field->otherwise;
+    uint32_t narrow = (uint32_t)whole;
+    bool yes = field->otherwise != 0;
+    switch (field->kind) {
+    case CONFIG_OBJECT:
+        config_defaults((struct config_fields){field->members, field->n_members}, base);
+        return;
+    case CONFIG_INTEGER:
+    case CONFIG_WORD:
+        memcpy(at, field->size == sizeof whole ? (void *)&whole : (void *)&narrow, field->size);
+        return;
+    case CONFIG_NUMBER:
+        memcpy(at, &field->otherwise, field->size);
+        return;
+    case CONFIG_BOOL:
+        memcpy(at, &yes, field->size);
+        return;
+    case CONFIG_SIZES:
+        memset(at, 0, field->size + sizeof(size_t));
+        return;
+    case CONFIG_TEXT:
+    case CONFIG_NAME:
+    case CONFIG_WORD_TEXT:
+    case CONFIG_ADDRESS:
+    case CONFIG_HEX:
+        memset(at, 0, field->size);
+        if (field->otherwise_text != NULL) {
+            memcpy(at, field->otherwise_text, strlen(field->otherwise_text));
+        }
+        return;
+    case CONFIG_LIST:
+    case CONFIG_NODE:
+    case CONFIG_BASE64:
+    case CONFIG_IGNORED:
+        return;
+    }
+}
+
+void config_defaults(struct config_fields fields, void *base)
+{
+    for (size_t i = 0; i < fields.n; i++) {
+        set_default(&fields.list[i], base);
+    }
+}
+
+/* Whole numbers without a fraction: 600, not 600.0. */
+static json_t *number_json(double value)
+{
+    if (value == floor(value) && fabs(value) <= CONFIG_EXACT_MAX) {
+        return json_integer((json_int_t)value);
+    }
+    return json_real(value);
+}
+
+static json_t *sizes_json(const uint8_t *at)
+{
+    _Static_assert(offsetof(struct fed_settings, n_layers) ==
+                       offsetof(struct fed_settings, layers) + sizeof(size_t[FED_MAX_LAYERS]),
+                   "the count follows the list");
+    size_t sizes[FED_MAX_LAYERS];
+    size_t n;
+    memcpy(sizes, at, sizeof sizes);
+    memcpy(&n, at + sizeof sizes, sizeof n);
+    json_t *list = json_array();
+    for (size_t i = 0; i < n && i < FED_MAX_LAYERS; i++) {
+        if (json_array_append_new(list, json_integer((json_int_t)sizes[i])) != 0) {
+            json_decref(list);
+            return NULL;
+        }
+    }
+    return list;
+}
+
+static json_t *members_json(const struct config_field *field, const void *base)
+{
+    json_t *object = json_object();
+    for (size_t i = 0; i < field->n_members; i++) {
+        const struct config_field *member = &field->members[i];
+        if (json_object_set_new(object, member->name, config_value_json(member, base)) != 0) {
+            json_decref(object);
+            return NULL;
+        }
+    }
+    return object;
+}
+
+static json_t *hex_json(const uint8_t *bytes, size_t size)
+{
+    char text[2 * HE_NONCE_SIZE + 1]; /* the longest in the table */
+    if (size > HE_NONCE_SIZE) {
+        return NULL;
+    }
+    digest_hex(bytes, size, text);
+    return json_string(text);
+}
+
+json_t *config_value_json(const struct config_field *field, const void *base)
+{
+    const uint8_t *at = (const uint8_t *)base + field->offset;
+    uint64_t whole = 0;
+    uint32_t narrow = 0;
+    double number = 0;
+    bool yes = false;
+    switch (field->kind) {
+    case CONFIG_OBJECT:
+        return members_json(field, base);
+    case CONFIG_INTEGER:
+        memcpy(field->size == sizeof whole ? (void *)&whole : (void *)&narrow, at, field->size);
+        return json_integer((json_int_t)(whole + narrow));
+    case CONFIG_WORD:
+        memcpy(&narrow, at, sizeof narrow);
+        return json_string(field->words[narrow]);
+    case CONFIG_NUMBER:
+        memcpy(&number, at, sizeof number);
+        return number_json(number);
+    case CONFIG_BOOL:
+        memcpy(&yes, at, sizeof yes);
+        return json_boolean(yes);
+    case CONFIG_SIZES:
+        return sizes_json(at);
+    case CONFIG_TEXT:
+    case CONFIG_NAME:
+    case CONFIG_WORD_TEXT:
+    case CONFIG_ADDRESS:
+        return json_string((const char *)at);
+    case CONFIG_HEX:
+        return hex_json(at, field->size);
+    case CONFIG_LIST:
+    case CONFIG_NODE:
+    case CONFIG_BASE64:
+    case CONFIG_IGNORED:
+        return NULL; /* their caller writes them */
+    }
+    return NULL;
+}
+
+json_t *config_default_json(const struct config_field *field)
+{
+    if (field->required || (field->kind == CONFIG_NAME && field->otherwise_text == NULL)) {
+        return NULL;
+    }
+    switch (field->kind) {
+    case CONFIG_INTEGER:
+    case CONFIG_NUMBER:
+        return number_json(field->otherwise);
+    case CONFIG_WORD:
+        return json_string(field->words[(size_t)field->otherwise]);
+    case CONFIG_BOOL:
+        return json_boolean(field->otherwise != 0);
+    case CONFIG_SIZES:
+        return json_array();
+    default:
+        return field->otherwise_text != NULL ? json_string(field->otherwise_text) : NULL;
+    }
+}
+
+json_t *fed_settings_json(const struct fed_settings *values)
+{
+    struct config_field all = {.members = settings, .n_members = COUNT(settings)};
+    return members_json(&all, values);
+}

@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Questions about the tree of nodes. A tree comes from a config that was checked, so parents and
+ * children agree and nothing is its own ancestor. Its depth has no bound, so nothing here recurses:
+ * counts are taken by climbing from the clients, and the one walk down keeps its own stack.
+ */
+#include "tree.h"
+
+#include <stdlib.h>
+
+#include "sizes.h"
+
+const char *fed_type_name(enum fed_type type)
+{
+    static const char *const names[] = {
+        [FED_AGGREGATOR] = "aggregator", [FED_SWITCH] = "switch", [FED_CLIENT] = "client"};
+    return names[type];
+}
+
+void fed_tree_release(struct fed_tree *tree)
+{
+    free(tree->nodes);
+    free(tree->children);
+    *tree = (struct fed_tree){0};
+}
+
+static bool folds(const struct fed_node *node)
+{
+    return node->type == FED_SWITCH && !node->dumb;
+}
+
+/* Whose stream brings what the node `from` sends to its ancestor `to`: the last on the way that
+ * makes a stream of its own. @return false when `to` is no ancestor of `from` */
+static bool stream_origin(const struct fed_tree *tree, uint32_t from, uint32_t to, uint32_t *origin)
+{
+    const struct fed_node *nodes = tree->nodes;
+    *origin = from;
+    if (nodes[from].depth <= nodes[to].depth) {
+        return false;
+    }
+    uint32_t at = nodes[from].parent;
+    while (nodes[at].depth > nodes[to].depth) {
+        if (folds(&nodes[at])) {
+            *origin = at;
+        }
+        at = nodes[at].parent;
+    }
+    return at == to;
+}
+
+uint32_t fed_tree_clients_below(const struct fed_tree *tree, uint32_t node)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < tree->n_nodes; i++) {
+        uint32_t origin;
+        if (tree->nodes[i].type == FED_CLIENT &&
+            (i == node || stream_origin(tree, i, node, &origin))) {
+            count++;
+        }
+    }
+    return count;
+}
+
+/* The origins of the streams that arrive at `node`, in tree order. stack and out hold n_nodes each.
+ */
+static size_t list_origins(const struct fed_tree *tree, uint32_t node, uint32_t *stack,
+                           uint32_t *out)
+{
+    size_t n = 0;
+    size_t waiting = 0;
+    stack[waiting++] = node;
+    while (waiting > 0) {
+        uint32_t at = stack[--waiting];
+        const struct fed_node *here = &tree->nodes[at];
+        if (at != node && (here->type == FED_CLIENT || folds(here))) {
+            out[n++] = at;
+            continue;
+        }
+        /* last child first onto the stack, so that the first comes off first */
+        for (uint32_t i = here->n_children; i > 0; i--) {
+            stack[waiting++] = tree->children[here->first_child + i - 1];
+        }
+    }
+    return n;
+}
+
+int fed_tree_streams(const struct fed_tree *tree, uint32_t node, struct fed_stream **out, size_t *n)
+{
+    int err = CAIRN_ERR_NO_MEMORY;
+    if (tree->nodes[node].n_children == 0) {
+        *out = NULL;
+        *n = 0;
+        return 0;
+    }
+    uint32_t *stack = size_alloc_array(tree->n_nodes, sizeof *stack);
+    uint32_t *origins = size_alloc_array(tree->n_nodes, sizeof *origins);
+    uint32_t *clients = size_alloc_array(tree->n_nodes, sizeof *clients); /* by origin */
+    struct fed_stream *streams = NULL;
+    if (stack == NULL || origins == NULL || clients == NULL) {
+        goto cleanup;
+    }
+    size_t count = list_origins(tree, node, stack, origins);
+    streams = calloc(count, sizeof *streams);
+    if (streams == NULL) {
+        goto cleanup;
+    }
+    for (uint32_t i = 0; i < tree->n_nodes; i++) {
+        uint32_t origin;
+        if (tree->nodes[i].type == FED_CLIENT && stream_origin(tree, i, node, &origin)) {
+            clients[origin]++;
+        }
+    }
+    for (size_t i = 0; i < count; i++) {
+        streams[i] = (struct fed_stream){.origin = origins[i], .n_clients = clients[origins[i]]};
+    }
+    *out = streams;
+    *n = count;
+    err = 0;
+cleanup:
+    free(stack);
+    free(origins);
+    free(clients);
+    return err;
+}
