@@ -169,8 +169,8 @@ static int open_beside(const char *path, unsigned mode, char **name)
     return -1;
 }
 
-int file_replace(const char *path, const void *bytes, size_t size, unsigned mode,
-                 struct cairn_problem *why)
+static int replace(const char *path, const void *bytes, size_t size, unsigned mode, bool durable,
+                   struct cairn_problem *why)
 {
     char *beside = NULL;
     int error = CAIRN_OK;
@@ -178,7 +178,7 @@ int file_replace(const char *path, const void *bytes, size_t size, unsigned mode
     if (fd < 0) {
         return failed(why, path, "create a file beside it");
     }
-    if (write_all(fd, bytes, size) != 0 || fsync(fd) != 0) {
+    if (write_all(fd, bytes, size) != 0 || (durable && fsync(fd) != 0)) {
         error = failed(why, path, "write");
     }
     if (close(fd) != 0 && !error) {
@@ -189,11 +189,23 @@ int file_replace(const char *path, const void *bytes, size_t size, unsigned mode
     }
     if (error) {
         (void)unlink(beside);
-    } else if (sync_folder(path) != 0) {
+    } else if (durable && sync_folder(path) != 0) {
         error = failed(why, path, "flush the folder of");
     }
     free(beside);
     return error;
+}
+
+int file_replace(const char *path, const void *bytes, size_t size, unsigned mode,
+                 struct cairn_problem *why)
+{
+    return replace(path, bytes, size, mode, true, why);
+}
+
+int file_rewrite(const char *path, const void *bytes, size_t size, unsigned mode,
+                 struct cairn_problem *why)
+{
+    return replace(path, bytes, size, mode, false, why);
 }
 
 int file_append(const char *path, const void *bytes, size_t size, struct cairn_problem *why)

@@ -24,6 +24,13 @@ CAIRN_MUST_CHECK int file_read(const char *path, size_t limit, struct buf *out,
  */
 CAIRN_MUST_CHECK int file_replace(const char *path, const void *bytes, size_t size, unsigned mode,
                                   struct cairn_problem *why);
+/**
+ * The same without the two fsyncs, for what is written often and may be lost with the power: readers
+ * still see the old content or the new one, whole.
+ * @retval CAIRN_ERR_STORAGE the old file stands
+ */
+CAIRN_MUST_CHECK int file_rewrite(const char *path, const void *bytes, size_t size, unsigned mode,
+                                  struct cairn_problem *why);
 /** Append and flush one run of bytes, creating the file (0644). @retval CAIRN_ERR_STORAGE */
 CAIRN_MUST_CHECK int file_append(const char *path, const void *bytes, size_t size,
                                  struct cairn_problem *why);

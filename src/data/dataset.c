@@ -66,6 +66,15 @@ static int find_file(const char *dir, const char *name, char path[PATH_MAX],
                        "neither %s nor %s.gz is in %s", name, name, dir);
 }
 
+bool dataset_is_there(const char *dir, enum dataset_part part)
+{
+    char path[PATH_MAX];
+    struct cairn_problem ignored;
+
+    return find_file(dir, images_name[part], path, &ignored) == 0 ||
+           find_file(dir, labels_name[part], path, &ignored) == 0;
+}
+
 static void close_pair(struct pair *p)
 {
     idx_close(p->images);

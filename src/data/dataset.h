@@ -2,6 +2,7 @@
 #ifndef DATA_DATASET_H
 #define DATA_DATASET_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -48,6 +49,8 @@ struct dataset {
  */
 CAIRN_MUST_CHECK int dataset_facts_read(const struct dataset_source *source,
                                         struct dataset_facts *out, struct cairn_problem *why);
+/** Is there anything at all of this part in the folder? */
+bool dataset_is_there(const char *dir, enum dataset_part part);
 /**
  * Load one client's slice of one part (partition.h). The files are read through once and checked
  * to their end, every label included, but only the slice is kept.

@@ -144,6 +144,9 @@ json_t *fed_assignment_write(const struct fed_config *config, uint32_t node,
 {
     json_t *document = json_object();
     json_t *settings = fed_settings_json(&config->settings);
+    /* where a machine keeps its data and logs is its own affair */
+    (void)json_object_del(settings, "log");
+    (void)json_object_del(json_object_get(settings, "data"), "dir");
     bool good = put_node(document, &config->tree, &config->tree.nodes[node]);
     good = settings != NULL && json_object_update(document, settings) == 0 && good;
     good = put_session(document, config, node, session) && good;

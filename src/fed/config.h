@@ -136,7 +136,8 @@ struct fed_assignment {
 
 /**
  * The document that is posted to `node` (not 0): the seed's own form for that node ("type", "client_number",
- * "index", "send", "receive", "ip", "dumb"), the settings sections, and "session".
+ * "index", "send", "receive", "ip", "dumb"), the settings sections but for data.dir and log, which
+ * are every machine's own, and "session".
  * @return new reference, NULL without memory
  */
 json_t *fed_assignment_write(const struct fed_config *config, uint32_t node,

@@ -93,7 +93,7 @@ static void write_file(struct roundlog *log)
     json_t *doc = document(log);
     int err = doc == NULL ? CAIRN_ERR_NO_MEMORY : json_append(&text, doc, 2);
     if (err == 0) {
-        err = file_replace(log->path, text.data, text.size, 0644, &why);
+        err = file_rewrite(log->path, text.data, text.size, 0644, &why);
     }
     if (err != 0) {
         log_line(LOG_WARNING, "%s; the log stays in memory", why.what);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "runfolder.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -34,7 +35,9 @@ int runfolder_begin(struct runfolder *run, const char *runs_dir, const char *exp
     return file_replace(path, config_text.data, config_text.size, 0644, why);
 }
 
-static int write_document(const char *path, const json_t *document, struct cairn_problem *why)
+/* A node's log can be asked for again; the summary stands for the whole run. */
+static int write_document(const char *path, const json_t *document, bool durable,
+                          struct cairn_problem *why)
 {
     struct buf text = {0};
     int err = json_append(&text, document, 2);
@@ -44,7 +47,8 @@ static int write_document(const char *path, const json_t *document, struct cairn
     if (err != 0) {
         problem_set(why, err, NULL, "no memory for %s", path);
     } else {
-        err = file_replace(path, text.data, text.size, 0644, why);
+        err = durable ? file_replace(path, text.data, text.size, 0644, why)
+                      : file_rewrite(path, text.data, text.size, 0644, why);
     }
     buf_release(&text);
     return err;
@@ -82,12 +86,12 @@ int runfolder_node(struct runfolder *run, const char *address, const json_t *log
     char path[RUN_PATH], name[FED_ADDRESS_SIZE];
     roundlog_file_name(address, name, sizeof name);
     snprintf(path, sizeof path, "%s/nodes/%s.json", run->path, name);
-    return write_document(path, log, why);
+    return write_document(path, log, false, why);
 }
 
 int runfolder_summary(struct runfolder *run, const json_t *summary, struct cairn_problem *why)
 {
     char path[RUN_PATH];
     path_in(run, "summary.json", path);
-    return write_document(path, summary, why);
+    return write_document(path, summary, true, why);
 }

@@ -154,6 +154,10 @@ static int builtin_evaluate(struct trainer *self, const float *model, struct eva
     size_t n;
 
     (void)why;
+    if (b->test.rows == 0) {
+        *metrics = (struct eval_metrics){0};
+        return 0;
+    }
     memcpy(mlp_params(b->net), model, b->shape.n_params * sizeof *model);
     for (size_t first = 0; first < b->test.rows; first += n) {
         n = batch_rows(b, &b->test, first);
@@ -209,6 +213,10 @@ static int load_data(struct builtin *b, const struct train_builtin_options *o,
         .resize = o->resize,
         .classes = o->n_layers > 0 ? o->layers[o->n_layers - 1] : DATASET_CLASSES,
     };
+    if (o->client_number == 0 && o->n_layers > 0 &&
+        !dataset_is_there(o->data_dir, DATASET_TEST)) {
+        return 0; /* an evaluator with nothing to evaluate on */
+    }
     int err = dataset_load(&source, DATASET_TEST, o->client_number, o->client_index, &b->test, why);
 
     if (err || o->client_number == 0) {
@@ -234,7 +242,7 @@ static int choose_layers(struct builtin *b, const struct train_builtin_options *
         b->n_layers = sizeof defaults / sizeof defaults[0];
         return 0;
     }
-    if (o->layers[0] != b->test.features) {
+    if (b->test.rows > 0 && o->layers[0] != b->test.features) {
         return problem_set(why, CAIRN_ERR_DATA, "the first entry of model.layers is the pixels of "
                            "an image, after data.resize",
                            "model.layers begins with %zu, but images of %zu x %zu have %zu pixels",
@@ -249,7 +257,8 @@ static int choose_layers(struct builtin *b, const struct train_builtin_options *
 static int build(struct builtin *b, const struct train_builtin_options *o,
                  struct cairn_problem *why)
 {
-    const size_t most = b->train.rows > b->test.rows ? b->train.rows : b->test.rows;
+    const size_t rows = b->train.rows > b->test.rows ? b->train.rows : b->test.rows;
+    const size_t most = rows > 0 ? rows : 1;
     int err = train_builtin_shape(b->layers, b->n_layers, &b->shape, why);
 
     if (err) {

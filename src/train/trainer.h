@@ -61,6 +61,8 @@ struct train_builtin_options {
 
 /**
  * The built-in trainer: a multilayer perceptron on IDX data (nn/, data/).
+ * An evaluator in whose folder there is no test data at all evaluates nothing (0 samples), if `layers` tells
+ * it the shape.
  * @retval CAIRN_ERR_DATA  a file is missing or not what it should be, or the layers do not fit the
  *                         data
  */

@@ -135,6 +135,11 @@ static void test_file__replace(void **state)
     assert_int_equal(s.st_mode & 0777, 0600);
     (void)umask(mask);
     assert_content("key", "new!");
+    assert_int_equal(file_rewrite("key", "newer", 5, 0600, &why), CAIRN_OK);
+    struct buf newer = {0};
+    assert_int_equal(file_read("key", 100, &newer, &why), CAIRN_OK);
+    assert_string_equal(buf_text(&newer), "newer");
+    buf_release(&newer);
     assert_int_equal(file_replace("key", NULL, 0, 0600, &why), CAIRN_OK);
     assert_content("key", "");
     assert_int_equal(entries(), 1); /* nothing is left beside it */

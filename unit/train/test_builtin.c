@@ -148,6 +148,33 @@ static void test_builtin__evaluator_needs_no_training_data(void **state)
     evaluator->free(evaluator);
 }
 
+/* The aggregator's machine need not have the data, if the config says the layers. */
+static void test_builtin__evaluator_without_data(void **state)
+{
+    static const size_t layers[] = {100, 8, 10};
+    struct train_builtin_options options = usual(0, 0);
+    struct eval_metrics metrics = {.samples = 7};
+    struct cairn_problem why;
+    struct trainer *evaluator;
+    float model[100 * 8 + 8 + 80 + 10];
+    char path[512];
+
+    (void)state;
+    (void)snprintf(path, sizeof path, "%s/nothing-here", folder);
+    options.data_dir = path;
+    assert_refused(&options, "t10k-images");
+    options.layers = layers;
+    options.n_layers = 3;
+    evaluator = must_make(&options);
+    assert_int_equal(evaluator->shape->n_params, sizeof model / sizeof *model);
+    evaluator->initial(evaluator, 1, model);
+    assert_int_equal(evaluator->evaluate(evaluator, model, &metrics, &why), 0);
+    assert_int_equal(metrics.samples, 0);
+    evaluator->free(evaluator);
+    options.client_number = 2; /* a client needs its data */
+    assert_refused(&options, "t10k-images");
+}
+
 static void test_builtin__clients_share_the_rows(void **state)
 {
     struct eval_metrics metrics;
@@ -332,6 +359,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CASE(shape),
         CASE(evaluator_needs_no_training_data),
+        CASE(evaluator_without_data),
         CASE(clients_share_the_rows),
         CASE(learns),
         CASE(replays),
