@@ -15,7 +15,6 @@
  */
 #include "aggregator.h"
 
-#include <math.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -35,6 +34,7 @@
 #include "roundlog.h"
 #include "runfolder.h"
 #include "sizes.h"
+#include "summary.h"
 
 enum aggregator_state {
     AGG_CONFIGURING,
@@ -54,8 +54,7 @@ struct peer {
     struct buf config; /* its document */
     char digest[DIGEST_HEX_SIZE];
     uint64_t samples; /* clients: as reported when it took its config */
-    json_t *log;      /* its log once it has finished */
-    struct backoff backoff;
+    struct backoff backoff; /* of asking for its log */
 };
 
 struct aggregator {
@@ -83,6 +82,7 @@ struct aggregator {
 
     /* only the stepping thread touches what follows */
     struct peer *peers;      /* n_nodes; peers[0] is unused */
+    json_t **logs;           /* n_nodes: the log of each node that has finished */
     struct downlink configs; /* target i is node i + 1 */
     struct downlink models;  /* to the children */
     struct buf message;      /* the model on its way down */
@@ -443,7 +443,7 @@ static void take_log(struct aggregator *a, uint32_t node, const struct http_exch
     struct peer *peer = &a->peers[node];
     json_t *log = x->error == 0 && x->status == 200 ? answer_document(x) : NULL;
     if (log != NULL && json_get_bool(log, "finished", 0)) {
-        peer->log = log;
+        a->logs[node] = log;
         return;
     }
     json_decref(log);
@@ -459,7 +459,7 @@ static uint64_t gather_logs(struct aggregator *a)
     uint64_t again = UINT64_MAX;
     size_t n = 0;
     for (uint32_t i = 1; list != NULL && which != NULL && i < n_nodes; i++) {
-        if (a->peers[i].log == NULL && a->peers[i].backoff.retry_at_ns <= now_ns(a)) {
+        if (a->logs[i] == NULL && a->peers[i].backoff.retry_at_ns <= now_ns(a)) {
             list[n] = (struct http_exchange){
                 .address = node_at(a, i)->address, .method = "GET", .path = "/log"};
             which[n++] = i;
@@ -473,7 +473,7 @@ static uint64_t gather_logs(struct aggregator *a)
         http_exchange_release(&list[k]);
     }
     for (uint32_t i = 1; i < n_nodes; i++) {
-        if (a->peers[i].log == NULL && a->peers[i].backoff.retry_at_ns < again) {
+        if (a->logs[i] == NULL && a->peers[i].backoff.retry_at_ns < again) {
             again = a->peers[i].backoff.retry_at_ns;
         }
     }
@@ -482,109 +482,12 @@ static uint64_t gather_logs(struct aggregator *a)
     return again;
 }
 
-static void add_node(json_t *nodes, const json_t *log)
-{
-    json_array_append_new(
-        nodes, json_pack("{s:s, s:s, s:I, s:I, s:f, s:I}", "address",
-                         json_get_text(log, "address", ""), "role", json_get_text(log, "role", ""),
-                         "byte_send", (json_int_t)json_get_int(log, "byte_send", 0),
-                         "byte_received", (json_int_t)json_get_int(log, "byte_received", 0),
-                         "cpu_s", json_get_number(log, "cpu_s", 0), "peak_rss_bytes",
-                         (json_int_t)json_get_int(log, "peak_rss_bytes", 0)));
-}
-
-/* Mean bytes that a client sends in a round, over those whose logs came in. */
-static double upload_per_client_round(const struct aggregator *a)
-{
-    double bytes = 0;
-    size_t rounds = 0;
-    for (uint32_t i = 1; i < a->config->tree.n_nodes; i++) {
-        if (node_at(a, i)->type != FED_CLIENT || a->peers[i].log == NULL) {
-            continue;
-        }
-        size_t k;
-        const json_t *entry;
-        json_array_foreach(json_object_get(a->peers[i].log, "iteration"), k, entry)
-        {
-            bytes += (double)json_get_int(entry, "byte_send", 0);
-            rounds++;
-        }
-    }
-    return rounds == 0 ? 0 : bytes / (double)rounds;
-}
-
-static bool any_switch_folds(const struct fed_tree *tree)
-{
-    for (uint32_t i = 1; i < tree->n_nodes; i++) {
-        if (tree->nodes[i].type == FED_SWITCH && !tree->nodes[i].dumb) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static void set_or_null(json_t *object, const char *key, bool known, double value)
-{
-    json_object_set_new(object, key, known && isfinite(value) ? json_real(value) : json_null());
-}
-
-static json_t *make_nodes(const struct aggregator *a, json_t *own_log)
-{
-    json_t *nodes = json_array();
-    add_node(nodes, own_log);
-    for (uint32_t i = 1; i < a->config->tree.n_nodes; i++) {
-        if (a->peers[i].log != NULL) {
-            add_node(nodes, a->peers[i].log);
-        }
-    }
-    return nodes;
-}
-
-static json_t *make_summary(struct aggregator *a, json_t *own_log)
-{
-    const struct fed_settings *s = &a->config->settings;
-    const struct he_params *he = &a->plan.he;
-    uint8_t digest[DIGEST_SIZE];
-    char hex[DIGEST_HEX_SIZE];
-    digest_of(a->model, a->plan.n_params * sizeof(float), digest);
-    digest_hex(digest, DIGEST_SIZE, hex);
-    const double upload = upload_per_client_round(a);
-    const bool encrypted = s->profile != HE_NONE;
-    json_t *doc = json_pack(
-        "{s:s, s:s, s:s, s:b, s:I, s:I, s:I, s:I, s:I, s:s, s:f, s:I, s:I, s:f}", "experiment",
-        s->experiment, "profile", he_profile_name(s->profile), "key_holder",
-        encrypted ? "aggregator" : "none", "in_network", (int)any_switch_folds(&a->config->tree),
-        "clients", (json_int_t)a->config->tree.n_clients, "switches",
-        (json_int_t)a->config->tree.n_switches, "rounds", (json_int_t)a->round.number, "params",
-        (json_int_t)a->plan.n_params, "value_bits", (json_int_t)s->value_bits, "model_digest", hex,
-        "bits_per_param", 8 * upload / (double)a->plan.n_params, "upload_bytes_per_client_round",
-        (json_int_t)llround(upload), "float32_bytes",
-        (json_int_t)(a->plan.n_params * sizeof(float)), "wall_s",
-        clock_seconds(a->began_ns, now_ns(a)));
-    if (doc == NULL) {
-        return NULL;
-    }
-    const bool evaluated = a->metrics.samples > 0;
-    set_or_null(doc, "accuracy", evaluated,
-                evaluated ? (double)a->metrics.correct / (double)a->metrics.samples : 0);
-    set_or_null(doc, "loss", evaluated, a->metrics.loss);
-    set_or_null(doc, "failure_log2", encrypted, he->failure_log2);
-    set_or_null(doc, "security_bits", encrypted, he->security_bits);
-    json_object_set_new(doc, "parameters", json_string(he->id));
-    json_object_set_new(doc, "nodes", make_nodes(a, own_log));
-    return doc;
-}
-
-static int write_run(struct aggregator *a, const json_t *summary, const json_t *own_log,
-                     struct cairn_problem *why)
+static int write_run(struct aggregator *a, const json_t *summary, struct cairn_problem *why)
 {
     int err = runfolder_model(&a->run, a->trainer->shape, a->model, why);
-    if (err == 0) {
-        err = runfolder_node(&a->run, node_at(a, 0)->address, own_log, why);
-    }
-    for (uint32_t i = 1; err == 0 && i < a->config->tree.n_nodes; i++) {
-        if (a->peers[i].log != NULL) {
-            err = runfolder_node(&a->run, node_at(a, i)->address, a->peers[i].log, why);
+    for (uint32_t i = 0; err == 0 && i < a->config->tree.n_nodes; i++) {
+        if (a->logs[i] != NULL) {
+            err = runfolder_node(&a->run, node_at(a, i)->address, a->logs[i], why);
         }
     }
     return err != 0 ? err : runfolder_summary(&a->run, summary, why);
@@ -593,12 +496,18 @@ static int write_run(struct aggregator *a, const json_t *summary, const json_t *
 static void finish(struct aggregator *a)
 {
     struct cairn_problem why = {0};
-    json_t *own_log = roundlog_document(&a->log);
-    json_t *summary = own_log == NULL ? NULL : make_summary(a, own_log);
+    a->logs[0] = roundlog_document(&a->log);
+    const struct run_result result = {.config = a->config,
+                                      .plan = &a->plan,
+                                      .model = a->model,
+                                      .rounds = a->round.number,
+                                      .metrics = a->metrics,
+                                      .wall_s = clock_seconds(a->began_ns, now_ns(a)),
+                                      .logs = a->logs};
+    json_t *summary = run_summary(&result);
     const int err = summary == NULL
                         ? problem_set(&why, CAIRN_ERR_NO_MEMORY, NULL, "no memory for the summary")
-                        : write_run(a, summary, own_log, &why);
-    json_decref(own_log);
+                        : write_run(a, summary, &why);
     if (err != 0) {
         json_decref(summary);
         fail(a, &why);
@@ -618,7 +527,7 @@ static uint64_t step_gathering(struct aggregator *a)
         return again < a->deadline_ns ? again : a->deadline_ns;
     }
     for (uint32_t i = 1; i < a->config->tree.n_nodes; i++) {
-        if (a->peers[i].log == NULL) {
+        if (a->logs[i] == NULL) {
             log_line(LOG_WARNING, "%s did not hand in its log; the summary is without it",
                      node_at(a, i)->address);
         }
@@ -717,9 +626,12 @@ static void aggregator_free(struct role *role)
     struct aggregator *a = aggregator_of(role);
     for (uint32_t i = 0; a->peers != NULL && i < a->config->tree.n_nodes; i++) {
         buf_release(&a->peers[i].config);
-        json_decref(a->peers[i].log);
+    }
+    for (uint32_t i = 0; a->logs != NULL && i < a->config->tree.n_nodes; i++) {
+        json_decref(a->logs[i]);
     }
     free(a->peers);
+    free(a->logs);
     downlink_release(&a->configs);
     downlink_release(&a->models);
     receiver_release(&a->receiver);
@@ -802,8 +714,9 @@ static int make_links(struct aggregator *a, struct span public_key)
     memcpy(session.id, a->id, sizeof session.id);
     memcpy(session.nonce, a->nonce, sizeof session.nonce);
     a->peers = calloc(tree->n_nodes, sizeof *a->peers);
-    int err = a->peers == NULL ? CAIRN_ERR_NO_MEMORY
-                               : downlink_init(&a->configs, tree->n_nodes - 1);
+    a->logs = calloc(tree->n_nodes, sizeof(json_t *));
+    int err = a->peers == NULL || a->logs == NULL ? CAIRN_ERR_NO_MEMORY
+                                                  : downlink_init(&a->configs, tree->n_nodes - 1);
     a->configs.accept = config_taken;
     a->configs.ctx = a;
     for (uint32_t i = 1; err == 0 && i < tree->n_nodes; i++) {

@@ -1,4 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The node on a real machine: an eventfd that wakes it, a server that calls it, clients that it calls.
+ *
+ * SIGTERM and SIGINT have handlers that write to that eventfd. A signalfd would not do: it needs the signals blocked
+ * in every thread, and OpenBLAS starts its threads when it is loaded, before main() can block anything.
+ */
 #include "serve.h"
 
 #include <errno.h>
@@ -9,7 +15,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/signalfd.h>
 #include <unistd.h>
 
 /* A client serves one thread at a time; they are kept for their open connections. */
@@ -23,8 +28,11 @@ struct serve {
     struct node *node;
     struct http_server *server;
     struct client_pool pool;
-    int wake_fd, signal_fd;
+    int wake_fd;
 };
+
+/* Of this process: the signal that asks it to end, and the eventfd of the node that is to hear of it. */
+static volatile sig_atomic_t signal_seen, signal_wake_fd = -1;
 
 static struct http_client *pool_take(struct client_pool *pool)
 {
@@ -87,19 +95,36 @@ static void serve_wake(void *ctx)
     (void)written;
 }
 
+static void note_signal(int number)
+{
+    const int saved = errno;
+    const uint64_t one = 1;
+    signal_seen = number;
+    const ssize_t written = write(signal_wake_fd, &one, sizeof one);
+    (void)written;
+    errno = saved;
+}
+
+static void handle_signal(int number)
+{
+    struct sigaction action = {.sa_handler = note_signal, .sa_flags = SA_RESTART}, before;
+    sigemptyset(&action.sa_mask);
+    if (sigaction(number, NULL, &before) == 0 && before.sa_handler != SIG_IGN) {
+        sigaction(number, &action, NULL); /* who started us with it ignored, as nohup does, means it */
+    }
+}
+
 static int open_descriptors(struct serve *serve, struct cairn_problem *why)
 {
-    sigset_t signals;
-    sigemptyset(&signals);
-    sigaddset(&signals, SIGTERM);
-    sigaddset(&signals, SIGINT);
-    pthread_sigmask(SIG_BLOCK, &signals, NULL); /* before any thread starts, so that all inherit it */
     serve->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    serve->signal_fd = signalfd(-1, &signals, SFD_NONBLOCK | SFD_CLOEXEC);
-    if (serve->wake_fd < 0 || serve->signal_fd < 0) {
+    if (serve->wake_fd < 0) {
         return problem_set(why, CAIRN_ERR_ENVIRONMENT, "raise the limit of open files (ulimit -n)",
                            "no file descriptors: %s", strerror(errno));
     }
+    signal_seen = 0;
+    signal_wake_fd = serve->wake_fd;
+    handle_signal(SIGTERM);
+    handle_signal(SIGINT);
     return 0;
 }
 
@@ -133,7 +158,6 @@ int serve_start(const struct serve_options *options, struct serve **out,
         return problem_set(why, CAIRN_ERR_NO_MEMORY, NULL, "no memory for a node");
     }
     serve->wake_fd = -1;
-    serve->signal_fd = -1;
     pthread_mutex_init(&serve->pool.lock, NULL);
     int err = open_descriptors(serve, why);
     if (err == 0) {
@@ -182,19 +206,17 @@ static int poll_timeout(uint64_t deadline_ns)
 
 int serve_run(struct serve *serve, bool (*until)(void *ctx), void *ctx)
 {
-    struct pollfd fds[] = {{.fd = serve->wake_fd, .events = POLLIN},
-                           {.fd = serve->signal_fd, .events = POLLIN}};
+    struct pollfd fd = {.fd = serve->wake_fd, .events = POLLIN};
     for (;;) {
         const uint64_t again = node_step(serve->node);
         if (until != NULL && until(ctx)) {
             return 0;
         }
-        if (poll(fds, 2, poll_timeout(again)) < 0 && errno != EINTR) {
-            return 0;
+        if (signal_seen != 0) {
+            return signal_seen;
         }
-        struct signalfd_siginfo info;
-        if (read(serve->signal_fd, &info, sizeof info) == (ssize_t)sizeof info) {
-            return (int)info.ssi_signo;
+        if (poll(&fd, 1, poll_timeout(again)) < 0 && errno != EINTR) {
+            return 0;
         }
         uint64_t wakes;
         const ssize_t drained = read(serve->wake_fd, &wakes, sizeof wakes);
@@ -215,10 +237,8 @@ void serve_free(struct serve *serve)
     free(serve->pool.idle);
     pthread_mutex_destroy(&serve->pool.lock);
     if (serve->wake_fd >= 0) {
+        signal_wake_fd = -1; /* a signal that still comes finds no one to wake */
         close(serve->wake_fd);
-    }
-    if (serve->signal_fd >= 0) {
-        close(serve->signal_fd);
     }
     free(serve);
 }
