@@ -1,0 +1,75 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# Everything that is tested, on a fresh clone or a tree that is being worked on: install what is
+# missing, fetch MNIST, build, run. Goes through all of it; fails at the end when anything failed.
+#
+#   --fast   the release build only, without the sanitizers
+#   --soak   also the tests that take long (label soak)
+set -eu -o pipefail
+cd "$(dirname "$0")"
+
+fast=0
+soak=0
+for argument in "$@"; do
+    case "$argument" in
+    --fast) fast=1 ;;
+    --soak) soak=1 ;;
+    -h | --help)
+        sed -n '3,8s/^# \{0,1\}//p' "$0"
+        exit 0
+        ;;
+    *)
+        echo "test: there is no option $argument; --fast and --soak are the ones" >&2
+        exit 2
+        ;;
+    esac
+done
+
+tools/install-packages.sh test
+tools/fetch-mnist.sh data
+
+failed=""
+
+# build PRESET [TARGET...]
+build() {
+    local preset=$1
+    shift
+    local targets=()
+    [ $# -eq 0 ] || targets=(--target "$@")
+    echo "test: building $preset"
+    mkdir -p "build/$preset"
+    if ! { cmake --preset "$preset" && cmake --build --preset "$preset" "${targets[@]}"; } \
+        > "build/$preset/build.log" 2>&1; then
+        tail -n 40 "build/$preset/build.log"
+        echo "test: building $preset failed; the whole log is build/$preset/build.log"
+        failed="$failed build-$preset"
+        return 1
+    fi
+}
+
+# run PRESET [CTEST ARGUMENT...]
+run() {
+    local preset=$1
+    shift
+    echo "test: testing $preset"
+    ctest --preset "$preset" -j 2 --no-tests=error "$@" || failed="$failed test-$preset"
+}
+
+skip=(-LE soak)
+[ $soak -eq 0 ] || skip=()
+
+# The sanitizers first, so that the whole suite's closing lines are the last thing to be seen.
+if [ $fast -eq 0 ]; then
+    # leaks and undefined behaviour end a test; no core file of a process that held secrets
+    export ASAN_OPTIONS=detect_leaks=1:disable_coredump=1
+    export UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1
+    export TSAN_OPTIONS=halt_on_error=1
+    build dev && run dev "${skip[@]}"
+    build tsan story && run tsan -L story
+fi
+build release && run release "${skip[@]}"
+
+if [ -n "$failed" ]; then
+    echo "test: FAILED:$failed"
+    exit 1
+fi
