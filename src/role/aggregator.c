@@ -149,9 +149,8 @@ static void fail(struct aggregator *a, const struct cairn_problem *why)
 {
     pthread_mutex_lock(&a->lock);
     a->state = AGG_FAILED;
-    a->problem = *why;
+    a->problem = *why; /* told by whoever asks aggregator_finished */
     pthread_mutex_unlock(&a->lock);
-    log_line(LOG_ERROR, "%s", why->what);
 }
 
 /* ---- configs ---- */

@@ -1,0 +1,283 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * cairn check: everything that can be said of a config before it runs. The document is built first;
+ * what is printed for people comes from it, so the two never say different things.
+ */
+#include <math.h>
+#include <string.h>
+
+#include "cli.h"
+#include "estimate.h"
+#include "json.h"
+#include "table.h"
+
+#define SECURITY_SOURCE                                                                            \
+    "lattice-estimator under the MATZOV cost model; margin to the limits of ePrint 2024/463"
+
+static json_t *finite_or_null(double value)
+{
+    return isfinite(value) ? json_real(value) : json_null();
+}
+
+static json_t *make_parameters(const struct estimate *e)
+{
+    const struct he_params *he = &e->plan.he;
+    bool encrypted = he->profile != HE_NONE;
+    json_t *p = json_pack("{s:s, s:s, s:i, s:i, s:I, s:I}", "id", he->id, "profile",
+                          he_profile_name(he->profile), "value_bits", (int)he->value_bits, "lanes",
+                          (int)he->lanes, "contributors", (json_int_t)he->max_contributors,
+                          "most_contributors", (json_int_t)e->most_contributors);
+    (void)json_object_set_new(p, "bits_per_param",
+                              json_real(8 * (double)e->stream_bytes / (double)e->plan.n_params));
+    (void)json_object_set_new(p, "failure_log2", finite_or_null(he->failure_log2));
+    if (encrypted) {
+        (void)json_object_set_new(p, "ring_degree", json_integer((json_int_t)he->degree));
+        (void)json_object_set_new(p, "modulus", json_integer((json_int_t)he->modulus));
+        (void)json_object_set_new(p, "security_bits", json_real(he->security_bits));
+        (void)json_object_set_new(p, "security_margin_bits", json_real(he->security_margin_bits));
+        (void)json_object_set_new(p, "security_source", json_string(SECURITY_SOURCE));
+    }
+    return p;
+}
+
+static json_t *make_nodes(const struct estimate *e, const struct fed_tree *tree)
+{
+    json_t *nodes = json_array();
+    for (uint32_t i = 0; i < tree->n_nodes; i++) {
+        const struct fed_node *n = &tree->nodes[i];
+        struct estimate_bytes bytes = estimate_traffic(e, tree, i);
+        json_t *node = json_pack(
+            "{s:s, s:s, s:I, s:I, s:I}", "address", n->address, "role", fed_type_name(n->type),
+            "byte_received_per_round", (json_int_t)bytes.received, "byte_send_per_round",
+            (json_int_t)bytes.sent, "memory_bytes", (json_int_t)estimate_memory(e, tree, i));
+        if (n->type != FED_AGGREGATOR) {
+            (void)json_object_set_new(node, "parent", json_string(tree->nodes[n->parent].address));
+        }
+        if (n->type == FED_SWITCH) {
+            (void)json_object_set_new(node, "dumb", json_boolean(n->dumb));
+        }
+        if (n->type == FED_CLIENT) {
+            (void)json_object_set_new(node, "index", json_integer((json_int_t)n->index));
+            (void)json_object_set_new(node, "client_number",
+                                      json_integer((json_int_t)n->client_number));
+        }
+        (void)json_array_append_new(nodes, node);
+    }
+    return nodes;
+}
+
+/* Settings as {"train.batch": {"value": 32, "default": true}, ...}. */
+static void add_settings(json_t *into, const json_t *effective, const json_t *written,
+                         const char *prefix)
+{
+    const char *key;
+    json_t *value;
+    json_object_foreach((json_t *)(uintptr_t)effective, key, value)
+    {
+        char path[128];
+        const json_t *own = json_object_get(written, key);
+        (void)snprintf(path, sizeof path, "%s%s%s", prefix, prefix[0] ? "." : "", key);
+        if (json_is_object(value)) {
+            add_settings(into, value, own, path);
+        } else {
+            (void)json_object_set_new(
+                into, path, json_pack("{s:O, s:b}", "value", value, "default", (int)(own == NULL)));
+        }
+    }
+}
+
+static json_t *make_settings(const struct fed_config *config, const json_t *written)
+{
+    json_t *effective = fed_settings_json(&config->settings);
+    json_t *settings = json_object();
+    add_settings(settings, effective, written, "");
+    json_decref(effective);
+    return settings;
+}
+
+static json_t *make_document(const struct cli *cli, const struct fed_config *config,
+                             const json_t *written, const struct estimate *e)
+{
+    json_t *warnings = json_object_get(cli->details, "faults");
+    return json_pack(
+        "{s:b, s:s, s:I, s:I, s:I, s:I, s:s, s:o, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o}", "valid",
+        1, "experiment", config->settings.experiment, "rounds", (json_int_t)config->iterations,
+        "clients", (json_int_t)config->tree.n_clients, "switches",
+        (json_int_t)config->tree.n_switches, "params", (json_int_t)e->plan.n_params,
+        "params_source", e->shape_source, "parameters", make_parameters(e), "frames",
+        (json_int_t)e->plan.n_frames, "upload_bytes_per_client_round", (json_int_t)e->stream_bytes,
+        "float32_bytes", (json_int_t)e->plan.n_params * 4, "model_message_bytes",
+        (json_int_t)e->model_bytes, "privacy_floor", (json_int_t)config->settings.privacy_floor,
+        "nodes", make_nodes(e, &config->tree), "settings", make_settings(config, written),
+        "warnings", warnings ? json_incref(warnings) : json_array());
+}
+
+/* ---- for people ---- */
+
+enum { MOST_DEPTH = 32 }; /* of what is drawn; deeper nodes are drawn at this depth */
+
+static void describe(const struct fed_tree *tree, uint32_t node)
+{
+    const struct fed_node *n = &tree->nodes[node];
+    printf("%s  %s", n->address, fed_type_name(n->type));
+    if (n->type == FED_SWITCH) {
+        printf(", %s, %u clients below", n->dumb ? "dumb: passes on" : "folding: adds up",
+               (unsigned)fed_tree_clients_below(tree, node));
+    } else if (n->type == FED_CLIENT) {
+        printf(", slice %u of 0..%u", (unsigned)n->index, (unsigned)n->client_number - 1);
+    }
+    printf("\n");
+}
+
+/* open[d]: does the node at depth d have younger siblings, so that its line goes on downwards? */
+static void print_tree(const struct fed_tree *tree, uint32_t node, bool open[MOST_DEPTH],
+                       unsigned depth)
+{
+    const struct fed_node *n = &tree->nodes[node];
+    for (unsigned d = 1; d < depth; d++) {
+        printf("%s", open[d] ? "|  " : "   ");
+    }
+    printf("%s", depth == 0 ? "" : open[depth] ? "|- " : "`- ");
+    describe(tree, node);
+    for (uint32_t i = 0; i < n->n_children; i++) {
+        unsigned below = depth + 1 < MOST_DEPTH ? depth + 1 : depth;
+        open[below] = i + 1 < n->n_children;
+        print_tree(tree, tree->children[n->first_child + i], open, below);
+    }
+}
+
+static void print_parameters(const json_t *document)
+{
+    const json_t *p = json_object_get(document, "parameters");
+    char upload[CLI_BYTES_SIZE], plain[CLI_BYTES_SIZE];
+    printf("\nmodel            %lld parameters (%s), in %lld frame%s\n",
+           json_get_int(document, "params", 0), json_get_text(document, "params_source", "?"),
+           json_get_int(document, "frames", 0),
+           json_get_int(document, "frames", 0) == 1 ? "" : "s");
+    printf("parameter set    %s\n", json_get_text(p, "id", "?"));
+    printf("lanes            %lld value%s of %lld bits a coefficient; a lane holds the sum of %lld "
+           "clients, this config has %lld\n",
+           json_get_int(p, "lanes", 0), json_get_int(p, "lanes", 0) == 1 ? "" : "s",
+           json_get_int(p, "value_bits", 0), json_get_int(p, "most_contributors", 0),
+           json_get_int(p, "contributors", 0));
+    if (json_object_get(p, "security_bits")) {
+        printf("security         %.1f bits, %.1f bits of modulus below the 128-bit limit (%s)\n",
+               json_get_number(p, "security_bits", 0),
+               json_get_number(p, "security_margin_bits", 0),
+               json_get_text(p, "security_source", ""));
+        printf("wrong sum        less likely than 2^%.0f per opening\n",
+               json_get_number(p, "failure_log2", 0));
+        printf("who can read     the aggregator holds the key and opens sums; switches and the "
+               "network "
+               "see ciphertexts on the way up, and the averaged model on its way down\n");
+    } else {
+        printf("security         NONE: updates travel in the clear (encryption.profile is none)\n");
+    }
+    printf("privacy floor    sums of fewer than %lld clients are not opened\n",
+           json_get_int(document, "privacy_floor", 0));
+    printf("upload           %s per client and round, %.2f bits a parameter; float32 would be "
+           "%s\n",
+           cli_bytes((uint64_t)json_get_int(document, "upload_bytes_per_client_round", 0), upload),
+           json_get_number(p, "bits_per_param", 0),
+           cli_bytes((uint64_t)json_get_int(document, "float32_bytes", 0), plain));
+}
+
+static void print_nodes(const json_t *document)
+{
+    struct table table = {.columns = 5};
+    printf("\n");
+    table_cells(&table, "node", "role", "in per round", "out per round", "memory about", NULL);
+    size_t k;
+    const json_t *node;
+    json_array_foreach(json_object_get(document, "nodes"), k, node)
+    {
+        char in[CLI_BYTES_SIZE], out[CLI_BYTES_SIZE], memory[CLI_BYTES_SIZE];
+        table_cell(&table, "%s", json_get_text(node, "address", "?"));
+        table_cell(&table, "%s", json_get_text(node, "role", "?"));
+        table_cell(&table, "%s",
+                   cli_bytes((uint64_t)json_get_int(node, "byte_received_per_round", 0), in));
+        table_cell(&table, "%s",
+                   cli_bytes((uint64_t)json_get_int(node, "byte_send_per_round", 0), out));
+        table_cell(&table, "%s",
+                   cli_bytes((uint64_t)json_get_int(node, "memory_bytes", 0), memory));
+    }
+    table_print(&table, stdout);
+    printf("(memory: the role's arrays and the data slice; the program itself takes some 15 MB)\n");
+}
+
+static void print_settings(const json_t *document)
+{
+    const char *key;
+    json_t *setting;
+    printf("\nsettings\n");
+    json_object_foreach(json_object_get(document, "settings"), key, setting)
+    {
+        /* 15 digits are what a double holds of a decimal fraction: 0.1, not 0.10000000000000001 */
+        char *value = json_dumps(json_object_get(setting, "value"),
+                                 JSON_ENCODE_ANY | JSON_COMPACT | JSON_REAL_PRECISION(15));
+        printf("  %-24s %s%s\n", key, value ? value : "?",
+               json_get_bool(setting, "default", 0) ? "  (default)" : "");
+        free(value);
+    }
+}
+
+static void print_document(const json_t *document, const struct fed_tree *tree)
+{
+    bool open[MOST_DEPTH] = {false};
+    printf("experiment %s: valid; %lld rounds, %lld clients, %lld switches\n\n",
+           json_get_text(document, "experiment", "?"), json_get_int(document, "rounds", 0),
+           json_get_int(document, "clients", 0), json_get_int(document, "switches", 0));
+    print_tree(tree, 0, open, 0);
+    print_parameters(document);
+    print_nodes(document);
+    print_settings(document);
+    if (json_array_size(json_object_get(document, "warnings")) > 0) {
+        printf("\n%zu warning(s), see above\n",
+               json_array_size(json_object_get(document, "warnings")));
+    }
+}
+
+static int check(struct cli *cli, const struct fed_config *config, const json_t *written,
+                 const char *data_dir, struct cairn_problem *why)
+{
+    struct estimate e;
+    int error = estimate_init(&e, config, data_dir ? data_dir : config->settings.data_dir, why);
+    if (error) {
+        return error;
+    }
+    json_t *document = make_document(cli, config, written, &e);
+    if (!document) {
+        error = cli_no_memory(why);
+    } else if (cli->json) {
+        error = cli_print_json(cli, json_incref(document), why);
+    } else {
+        print_document(document, &config->tree);
+    }
+    json_decref(document);
+    estimate_release(&e);
+    return error;
+}
+
+int cmd_check(struct cli *cli, int argc, char **argv, struct cairn_problem *why)
+{
+    const char *data_dir = NULL;
+    const struct cli_option list[] = {
+        {"data-dir", CLI_TEXT, "DIR", "the data set's folder; default: the config's data.dir",
+         &data_dir, 0, 0},
+    };
+    int error = cli_parse(cli, &argc, &argv, list, 1, 1, 1, why);
+    if (error) {
+        return error;
+    }
+    struct buf text = {0};
+    struct fed_config config = {0};
+    error = cli_read_config(cli, argv[0], &text, &config, why);
+    if (!error) {
+        json_t *written = cli_config_document(buf_span(&text), argv[0], why);
+        error = written ? check(cli, &config, written, data_dir, why) : CAIRN_ERR_CONFIG;
+        json_decref(written);
+        fed_config_release(&config);
+    }
+    buf_release(&text);
+    return error;
+}

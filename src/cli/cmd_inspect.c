@@ -1,0 +1,257 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* cairn inspect: tell what a file is, by its content, and what is in it. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli.h"
+#include "digest.h"
+#include "file.h"
+#include "frame.h"
+#include "json.h"
+#include "model_message.h"
+#include "safetensors.h"
+#include "table.h"
+
+/* Larger files are no model that one process could have held in float32 beside its workspace. */
+static const size_t largest_file = (size_t)8 << 30;
+
+static void add_digest(json_t *document, const char *key, const void *bytes, size_t size)
+{
+    uint8_t digest[DIGEST_SIZE];
+    char hex[DIGEST_HEX_SIZE];
+    digest_of(bytes, size, digest);
+    digest_hex(digest, DIGEST_SIZE, hex);
+    (void)json_object_set_new(document, key, json_string(hex));
+}
+
+static void add_hex(json_t *document, const char *key, const uint8_t *bytes, size_t size)
+{
+    char hex[2 * WIRE_EXPERIMENT + 1];
+    digest_hex(bytes, size < WIRE_EXPERIMENT ? size : WIRE_EXPERIMENT, hex);
+    (void)json_object_set_new(document, key, json_string(hex));
+}
+
+static json_t *describe_tensor(const struct model_tensor *t)
+{
+    json_t *dims = json_array();
+    for (unsigned d = 0; d < t->n_dims; d++) {
+        (void)json_array_append_new(dims, json_integer((json_int_t)t->dims[d]));
+    }
+    return json_pack("{s:s, s:s, s:o, s:I}", "name", t->name, "dtype", "F32", "shape", dims,
+                     "count", (json_int_t)t->count);
+}
+
+static int inspect_model(const char *path, struct span bytes, json_t *document,
+                         struct cairn_problem *why)
+{
+    struct model_shape shape = {0};
+    float *model = NULL;
+    int error = safetensors_parse(bytes, path, &shape, &model, why);
+    if (error) {
+        return error;
+    }
+    json_t *tensors = json_array();
+    for (size_t i = 0; i < shape.n_tensors; i++) {
+        (void)json_array_append_new(tensors, describe_tensor(&shape.tensors[i]));
+    }
+    (void)json_object_set_new(document, "params", json_integer((json_int_t)shape.n_params));
+    add_digest(document, "model_digest", model, shape.n_params * sizeof *model);
+    (void)json_object_set_new(document, "tensors", tensors);
+    model_shape_release(&shape);
+    free(model);
+    return 0;
+}
+
+static int inspect_batch(struct span bytes, json_t *document, struct cairn_problem *why)
+{
+    struct wire_batch batch;
+    struct wire_frame frame;
+    int error = wire_batch_read(bytes, &batch, why);
+    if (error) {
+        return error;
+    }
+    add_hex(document, "experiment", batch.context.experiment, WIRE_EXPERIMENT);
+    (void)json_object_set_new(document, "round", json_integer((json_int_t)batch.context.round));
+    (void)json_object_set_new(document, "origin", json_integer((json_int_t)batch.origin));
+    json_t *frames = json_array();
+    int more;
+    while ((more = wire_batch_next(&batch, &frame, why)) == 1) {
+        (void)json_array_append_new(frames, json_pack("{s:I, s:I, s:I, s:I, s:I}", "index",
+                                                      (json_int_t)frame.index, "contributors",
+                                                      (json_int_t)frame.contributors, "weight",
+                                                      (json_int_t)frame.weight, "parameter_set",
+                                                      (json_int_t)frame.params_id, "payload_bytes",
+                                                      (json_int_t)frame.payload.size));
+    }
+    (void)json_object_set_new(document, "frames", frames);
+    return more;
+}
+
+static int inspect_message(struct span bytes, json_t *document, struct cairn_problem *why)
+{
+    struct wire_model m;
+    int error = wire_model_read(bytes, &m, why);
+    if (error) {
+        return error;
+    }
+    add_hex(document, "experiment", m.experiment, WIRE_EXPERIMENT);
+    (void)json_object_set_new(document, "round", json_integer((json_int_t)m.round));
+    (void)json_object_set_new(document, "final", json_boolean(m.flags & WIRE_MODEL_FINAL));
+    (void)json_object_set_new(document, "tensor_count", json_integer((json_int_t)m.tensors));
+    (void)json_object_set_new(document, "params", json_integer((json_int_t)m.parameters));
+    (void)json_object_set_new(document, "largest_samples",
+                              json_integer((json_int_t)m.largest_samples));
+    add_digest(document, "model_digest", m.weights, (size_t)m.parameters * sizeof(float));
+    return 0;
+}
+
+static void set_kind(json_t *document, const char *kind)
+{
+    (void)json_object_set_new(document, "kind", json_string(kind));
+}
+
+/* A JSON file: a run's summary, a node's log, or a config, which gets its full check. */
+static int inspect_json(struct cli *cli, const char *path, struct span bytes, json_t *document,
+                        struct cairn_problem *why)
+{
+    struct cairn_problem ignored;
+    json_t *content = cli_config_document(bytes, path, &ignored);
+    int error = 0;
+    if (json_object_get(content, "model_digest")) {
+        set_kind(document, "summary of a run");
+        (void)json_object_update(document, content);
+    } else if (json_object_get(content, "iteration")) {
+        set_kind(document, "log of a node");
+        (void)json_object_update(document, content);
+    } else {
+        struct fed_config config = {0};
+        set_kind(document, "config");
+        error = cli_check_config(cli, path, bytes, &config, why);
+        if (!error) {
+            (void)json_object_update_new(document,
+                                         json_pack("{s:s, s:s, s:I, s:I, s:I}", "experiment",
+                                                   config.settings.experiment, "profile",
+                                                   he_profile_name(config.settings.profile),
+                                                   "rounds", (json_int_t)config.iterations,
+                                                   "clients", (json_int_t)config.tree.n_clients,
+                                                   "switches", (json_int_t)config.tree.n_switches));
+            fed_config_release(&config);
+        }
+    }
+    json_decref(content);
+    return error;
+}
+
+static bool begins(struct span bytes, const char *magic, size_t at)
+{
+    size_t n = strlen(magic);
+    return bytes.size >= at + n && memcmp(bytes.data + at, magic, n) == 0;
+}
+
+static bool looks_like_json(struct span bytes)
+{
+    size_t i = begins(bytes, "\xef\xbb\xbf", 0) ? 3 : 0;
+    while (i < bytes.size && memchr(" \t\r\n", bytes.data[i], 4)) {
+        i++;
+    }
+    return i < bytes.size && bytes.data[i] == '{';
+}
+
+static int inspect(struct cli *cli, const char *path, struct span bytes, json_t *document,
+                   struct cairn_problem *why)
+{
+    if (bytes.size == 0) {
+        return problem_set(why, CAIRN_ERR_DATA, NULL, "%s is empty", path);
+    }
+    if (begins(bytes, "CRNB", 0)) {
+        set_kind(document, "batch of frames");
+        return inspect_batch(bytes, document, why);
+    }
+    if (begins(bytes, "CRNM", 0)) {
+        set_kind(document, "model message");
+        return inspect_message(bytes, document, why);
+    }
+    if (begins(bytes, "{", 8)) { /* behind the header's length */
+        set_kind(document, "safetensors model");
+        return inspect_model(path, bytes, document, why);
+    }
+    if (looks_like_json(bytes)) {
+        return inspect_json(cli, path, bytes, document, why);
+    }
+    return problem_set(
+        why, CAIRN_ERR_DATA,
+        "known are: safetensors, config.json, summary.json, node logs, batches, model "
+        "messages",
+        "%s is none of the files that cairn writes or reads", path);
+}
+
+static void print_table(const char *name, const json_t *list)
+{
+    const char *key;
+    json_t *value;
+    struct table table = {.columns = json_object_size(json_array_get(list, 0))};
+    printf("\n%s\n", name);
+    json_object_foreach(json_array_get(list, 0), key, value)
+    {
+        table_cell(&table, "%s", key);
+    }
+    size_t k;
+    const json_t *row;
+    json_array_foreach(list, k, row)
+    {
+        json_object_foreach((json_t *)(uintptr_t)row, key, value)
+        {
+            char *text = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
+            table_cell(&table, "%s",
+                       json_is_string(value) ? json_string_value(value)
+                       : text                ? text
+                                             : "?");
+            free(text);
+        }
+    }
+    table_print(&table, stdout);
+}
+
+static void print_document(const json_t *document)
+{
+    const char *key;
+    json_t *value;
+    json_object_foreach((json_t *)(uintptr_t)document, key, value)
+    {
+        if (json_is_object(json_array_get(value, 0))) {
+            print_table(key, value);
+            continue;
+        }
+        char *text = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
+        printf("%-30s ", key);
+        cli_print_clean(stdout, json_is_string(value) ? json_string_value(value)
+                                : text                ? text
+                                                      : "");
+        printf("\n");
+        free(text);
+    }
+}
+
+int cmd_inspect(struct cli *cli, int argc, char **argv, struct cairn_problem *why)
+{
+    int error = cli_parse(cli, &argc, &argv, NULL, 0, 1, 1, why);
+    if (error) {
+        return error;
+    }
+    struct buf bytes = {0};
+    json_t *document = NULL;
+    error = file_read(argv[0], largest_file, &bytes, why);
+    if (!error) {
+        document = json_pack("{s:s, s:I}", "file", argv[0], "bytes", (json_int_t)bytes.size);
+        error =
+            document ? inspect(cli, argv[0], buf_span(&bytes), document, why) : cli_no_memory(why);
+    }
+    if (!error && cli->json) {
+        error = cli_print_json(cli, json_incref(document), why);
+    } else if (!error) {
+        print_document(document);
+    }
+    json_decref(document);
+    buf_release(&bytes);
+    return error;
+}

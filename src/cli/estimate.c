@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Bytes and memory of a round, by arithmetic. */
+#include "estimate.h"
+
+#include <stdlib.h>
+
+#include "dataset.h"
+#include "frame.h"
+#include "model_message.h"
+#include "quantiser.h"
+#include "sizes.h"
+#include "trainer.h"
+
+/* Where neither the config nor the data says what the layers are: MNIST, and the default hidden
+ * layer. */
+static const size_t assumed_layers[] = {784, 128, 10};
+
+int estimate_shape(const struct fed_settings *settings, const char *data_dir,
+                   struct model_shape *shape, const char **source, struct estimate *facts,
+                   struct cairn_problem *why)
+{
+    const struct dataset_source data = {
+        .dir = data_dir,
+        .resize = settings->resize,
+        .classes = settings->n_layers ? settings->layers[settings->n_layers - 1] : 0};
+    struct dataset_facts found = {0};
+    struct cairn_problem ignored;
+    bool here = dataset_facts_read(&data, &found, &ignored) == 0;
+    if (facts) {
+        facts->train_rows = found.train_rows;
+        facts->test_rows = found.test_rows;
+        facts->features = found.features;
+    }
+    if (settings->n_layers > 0) {
+        *source = "model.layers";
+        return train_builtin_shape(settings->layers, settings->n_layers, shape, why);
+    }
+    if (here) {
+        const size_t layers[] = {found.features, assumed_layers[1], found.classes};
+        *source = "the data set's headers";
+        return train_builtin_shape(layers, 3, shape, why);
+    }
+    *source = "assumed, for the data set is not here";
+    return train_builtin_shape(assumed_layers, 3, shape, why);
+}
+
+static void count_stream(struct estimate *e, const struct fed_settings *settings)
+{
+    size_t set = fed_plan_set_bytes(&e->plan);
+    uint32_t frames = fed_plan_batch_frames(&e->plan, settings->batch_bytes);
+    uint64_t batches = size_ceil_div(e->plan.n_frames, frames);
+    e->stream_bytes = batches * WIRE_BATCH_HEADER;
+    for (uint32_t i = 0; i < e->plan.n_frames; i++) {
+        size_t n = fed_plan_count(&e->plan, i);
+        e->stream_bytes += wire_frame_size(he_payload_bytes(&e->plan.he, n), set);
+    }
+    e->batch_bytes = fed_plan_batch_limit(&e->plan, settings->batch_bytes);
+    e->batch_bytes = e->batch_bytes < e->stream_bytes ? e->batch_bytes : e->stream_bytes;
+}
+
+/* Sums of c clients lie within +-c * limit; a lane of radix r holds (-r/2, r/2), a field of w bits
+ * +-(2^(w-1) - 1). */
+static uint64_t most_contributors(const struct he_params *he)
+{
+    uint64_t limit = (uint64_t)quantiser_limit(he->value_bits);
+    uint64_t largest =
+        he->profile == HE_NONE ? (UINT64_C(1) << (he->bits - 1)) - 1 : (he->radix - 1) / 2;
+    return largest / limit;
+}
+
+int estimate_init(struct estimate *e, const struct fed_config *config, const char *data_dir,
+                  struct cairn_problem *why)
+{
+    const struct fed_settings *s = &config->settings;
+    struct he_params he;
+    size_t model_bytes = 0;
+    *e = (struct estimate){0};
+    int error = estimate_shape(s, data_dir, &e->shape, &e->shape_source, e, why);
+    if (!error) {
+        error = he_params_choose(s->profile, s->value_bits, config->tree.n_clients, &he, why);
+    }
+    if (!error) {
+        error = fed_plan_init(&e->plan, &he, e->shape.n_params, s->frame_params,
+                              config->tree.n_clients, why);
+    }
+    if (!error && wire_model_size((uint32_t)e->shape.n_tensors, e->shape.n_params, &model_bytes)) {
+        error = problem_set(why, CAIRN_ERR_CONFIG, NULL, "the model is too large");
+    }
+    if (error) {
+        estimate_release(e);
+        return error;
+    }
+    e->model_bytes = model_bytes;
+    e->most_contributors = most_contributors(&he);
+    count_stream(e, s);
+    return 0;
+}
+
+void estimate_release(struct estimate *e)
+{
+    model_shape_release(&e->shape);
+}
+
+/* How many streams a node sends up: its own sum, or everything that arrives at a dumb switch. */
+static uint64_t streams_up(const struct fed_tree *tree, uint32_t node);
+
+static uint64_t streams_in(const struct fed_tree *tree, uint32_t node)
+{
+    const struct fed_node *self = &tree->nodes[node];
+    uint64_t n = 0;
+    for (uint32_t i = 0; i < self->n_children; i++) {
+        n += streams_up(tree, tree->children[self->first_child + i]);
+    }
+    return n;
+}
+
+static uint64_t streams_up(const struct fed_tree *tree, uint32_t node)
+{
+    const struct fed_node *self = &tree->nodes[node];
+    if (self->type == FED_AGGREGATOR) {
+        return 0;
+    }
+    return self->type == FED_SWITCH && self->dumb ? streams_in(tree, node) : 1;
+}
+
+struct estimate_bytes estimate_traffic(const struct estimate *e, const struct fed_tree *tree,
+                                       uint32_t node)
+{
+    const struct fed_node *self = &tree->nodes[node];
+    return (struct estimate_bytes){.received = (self->type == FED_AGGREGATOR ? 0 : e->model_bytes) +
+                                               streams_in(tree, node) * e->stream_bytes,
+                                   .sent = self->n_children * e->model_bytes +
+                                           streams_up(tree, node) * e->stream_bytes};
+}
+
+uint64_t estimate_memory(const struct estimate *e, const struct fed_tree *tree, uint32_t node)
+{
+    const struct fed_node *self = &tree->nodes[node];
+    uint64_t n = e->plan.n_params;
+    uint64_t payload =
+        he_payload_bytes(&e->plan.he, e->plan.frame_params < n ? e->plan.frame_params : n);
+    uint64_t bodies = self->n_children * e->batch_bytes; /* one request of each child at once */
+    switch (self->type) {
+    case FED_CLIENT: /* global, local, residual, quantised, velocity and gradient; the slice's
+                        pixels */
+        return 6 * n * sizeof(float) + e->model_bytes + e->batch_bytes +
+               e->train_rows * e->features / (self->client_number ? self->client_number : 1);
+    case FED_SWITCH:
+        return e->model_bytes + bodies +
+               (self->dumb ? 0 : (uint64_t)e->plan.n_frames * payload + e->batch_bytes);
+    case FED_AGGREGATOR: /* the sums of one frame take 8 bytes each */
+        return n * sizeof(float) + e->model_bytes + bodies + (uint64_t)e->plan.n_frames * payload +
+               e->plan.frame_params * sizeof(int64_t) + e->test_rows * e->features;
+    }
+    return 0;
+}

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CLI_ESTIMATE_H
+#define CLI_ESTIMATE_H
+
+#include "config.h"
+#include "plan.h"
+#include "shape.h"
+
+/**
+ * What a config will cost, worked out from its parameters before anything runs. Bytes are those of
+ * request bodies: HTTP headers come on top, some hundred bytes a request.
+ */
+struct estimate {
+    struct model_shape shape; /* owned: estimate_release */
+    const char *shape_source; /* where the layers are from, for people; static */
+    struct fed_plan plan;
+    uint64_t train_rows, features; /* of the data set; 0 where it is not here */
+    uint64_t test_rows;
+    uint64_t stream_bytes;      /* one stream's batches in one round: what a client sends */
+    uint64_t batch_bytes;       /* the largest batch */
+    uint64_t model_bytes;       /* the model on its way down */
+    uint64_t most_contributors; /* how many clients' sums still fit into a lane */
+};
+
+/** The model that a config trains. Owner: model_shape_release. @param[out] source  static text
+ * @param[out] facts  rows and features of the data set, or zeros where it is not here; NULL */
+CAIRN_MUST_CHECK int estimate_shape(const struct fed_settings *settings, const char *data_dir,
+                                    struct model_shape *shape, const char **source,
+                                    struct estimate *facts, struct cairn_problem *why);
+
+/** @param data_dir  the data set's folder, which may be missing
+ * @retval CAIRN_ERR_CONFIG, CAIRN_ERR_NO_MEMORY */
+CAIRN_MUST_CHECK int estimate_init(struct estimate *e, const struct fed_config *config,
+                                   const char *data_dir, struct cairn_problem *why);
+void estimate_release(struct estimate *e);
+
+/** Request bodies that a node receives and sends in one round. */
+struct estimate_bytes {
+    uint64_t received, sent;
+};
+struct estimate_bytes estimate_traffic(const struct estimate *e, const struct fed_tree *tree,
+                                       uint32_t node);
+/** Memory that a node's arrays take: the sum of what its role's file declares. */
+uint64_t estimate_memory(const struct estimate *e, const struct fed_tree *tree, uint32_t node);
+
+#endif
