@@ -9,8 +9,8 @@
 
 enum { LOG_DEGREE = 11 };
 _Static_assert(1 << LOG_DEGREE == RING_DEGREE, "N = 2^LOG_DEGREE");
-_Static_assert(RING_Q_VALUE % (4 * RING_DEGREE) == 1, "q = 1 mod 4N");
-_Static_assert(RING_Q2_VALUE % (4 * RING_DEGREE) == 1, "q2 = 1 mod 4N");
+_Static_assert(RING_Q_VALUE % (UINT64_C(4) * RING_DEGREE) == 1, "q = 1 mod 4N");
+_Static_assert(RING_Q2_VALUE % (UINT64_C(4) * RING_DEGREE) == 1, "q2 = 1 mod 4N");
 
 struct table {
     _Alignas(64) uint64_t roots[RING_DEGREE];
@@ -47,7 +47,7 @@ static void fill_powers(uint64_t *words, uint64_t *shoup, uint64_t root, uint64_
 
 static void build_transform(struct kern_ntt *t, struct table *table, uint64_t q)
 {
-    uint64_t psi = modulus_smallest_root(2 * RING_DEGREE, q);
+    uint64_t psi = modulus_smallest_root(UINT64_C(2) * RING_DEGREE, q);
     fill_powers(table->roots, table->roots_shoup, psi, q);
     fill_powers(table->inverse, table->inverse_shoup, modulus_inverse(psi, q), q);
     /* both primes lie in range: test_ring__primes_are_what_they_should_be */

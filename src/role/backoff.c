@@ -14,7 +14,8 @@ void backoff_failed(struct backoff *b, uint64_t now_ns, uint32_t salt, unsigned 
     }
     struct replay_rng rng;
     replay_init(&rng, "backoff", now_ns, b->failures, salt);
-    wait = wait / 2 + (uint64_t)((double)(wait / 2) * (double)replay_float(&rng));
+    const uint64_t half = wait / 2;
+    wait = half + (uint64_t)((double)half * (double)replay_float(&rng));
     const uint64_t asked = (uint64_t)retry_after_s * 1000000000;
     b->retry_at_ns = now_ns + (wait > asked ? wait : asked);
     b->failures++;

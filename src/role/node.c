@@ -337,7 +337,7 @@ static int take_config(struct node *node, json_t *document, struct cairn_problem
         return 0;
     }
     err = build_role(node, document, &role, why);
-    if (err == 0) {
+    if (role != NULL) {
         const char *name = role->name;
         err = swap_role(node, role, document, digest, why);
         if (err != 0) {

@@ -82,8 +82,7 @@ json_t *run_summary(const struct run_result *r)
         (json_int_t)r->plan->n_params, "value_bits", (json_int_t)s->value_bits, "model_digest", hex,
         "bits_per_param", 8 * upload / (double)r->plan->n_params, "upload_bytes_per_client_round",
         (json_int_t)llround(upload), "float32_bytes",
-        (json_int_t)(r->plan->n_params * sizeof(float)), "wall_s",
-        r->wall_s);
+        (json_int_t)sizeof(float) * (json_int_t)r->plan->n_params, "wall_s", r->wall_s);
     if (doc == NULL) {
         return NULL;
     }

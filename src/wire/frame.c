@@ -232,7 +232,7 @@ int wire_batch_next(struct wire_batch *batch, struct wire_frame *out, struct cai
         }
         return 0;
     }
-    struct wire_frame frame;
+    struct wire_frame frame = {0};
     int error = read_frame(batch->rest, batch->first_index + batch->position, &frame, why);
     if (error) {
         return error;
@@ -240,6 +240,7 @@ int wire_batch_next(struct wire_batch *batch, struct wire_frame *out, struct cai
     uint8_t digest[WIRE_FRAME_DIGEST];
     struct span covered = {frame.bytes.data, frame.bytes.size - WIRE_FRAME_DIGEST};
     frame_digest(covered, &batch->context, digest);
+    /* NOLINTNEXTLINE(clang-analyzer-core.NonNullParamChecker): read_frame has pointed it at the body */
     if (memcmp(digest, covered.data + covered.size, sizeof digest) != 0) {
         return problem_set(why, CAIRN_ERR_INTEGRITY,
                            "damaged on its way, or of another round or experiment: send it again",
