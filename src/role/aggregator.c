@@ -49,6 +49,9 @@ enum aggregator_state {
 static const char *const state_names[] = {"configuring", "ready", "collecting", "finishing",
                                           "gathering",   "done",  "failed"};
 
+static const uint64_t NOTICE_NS = 5000000000; /* long enough not to chatter, short enough to be asked about */
+enum { WHO_SIZE = 320 };                      /* of the list of who is missing */
+
 /* What is known of a node besides its place in the tree. */
 struct peer {
     struct buf config; /* its document */
@@ -93,7 +96,9 @@ struct aggregator {
     int64_t *sums;   /* frame_params */
     struct fed_round round;
     struct roundlog_entry entry;
-    uint64_t round_began_ns, began_ns, deadline_ns;
+    uint64_t round_began_ns, began_ns;
+    uint64_t deadline_ns; /* of what is being waited for */
+    uint64_t notice_ns;   /* when to say next who is being waited for */
     uint32_t discarded; /* frames of this round whose opening failed its check */
     struct eval_metrics metrics;
 };
@@ -108,9 +113,11 @@ static uint64_t now_ns(const struct aggregator *a)
     return clock_now_ns(a->host->clock);
 }
 
-static uint64_t deadline_in(const struct aggregator *a, double seconds)
+/* Something is waited for, this long at most; after NOTICE_S without it, it is said who is missing. */
+static void begin_waiting(struct aggregator *a, double seconds)
 {
-    return now_ns(a) + (uint64_t)(seconds * 1e9);
+    a->deadline_ns = now_ns(a) + (uint64_t)(seconds * 1e9);
+    a->notice_ns = now_ns(a) + NOTICE_NS;
 }
 
 static const struct fed_node *node_at(const struct aggregator *a, uint32_t node)
@@ -135,6 +142,18 @@ static void CAIRN_PRINTF(2, 3) say(struct aggregator *a, const char *format, ...
     } else {
         log_line(LOG_INFO, "%s", line);
     }
+}
+
+/* Not there yet. @return when to look again */
+static uint64_t keep_waiting(struct aggregator *a, uint64_t again, const char *for_what,
+                             const char *who)
+{
+    if (now_ns(a) >= a->notice_ns) {
+        say(a, "waiting for %s: %s", for_what, who);
+        a->notice_ns = now_ns(a) + NOTICE_NS;
+    }
+    again = again < a->notice_ns ? again : a->notice_ns;
+    return again < a->deadline_ns ? again : a->deadline_ns;
 }
 
 static void set_state(struct aggregator *a, enum aggregator_state state)
@@ -200,9 +219,9 @@ static uint64_t step_configuring(struct aggregator *a)
             return 0;
         }
     }
+    char who[WHO_SIZE];
+    downlink_waiting_for(&a->configs, who, sizeof who);
     if (err == 0 && now_ns(a) >= a->deadline_ns) {
-        char who[320];
-        downlink_waiting_for(&a->configs, who, sizeof who);
         err = problem_set(&why, CAIRN_ERR_NETWORK,
                           "start the missing nodes (cairn node), or raise server.start_timeout_s",
                           "no config could be given to: %s", who);
@@ -211,7 +230,7 @@ static uint64_t step_configuring(struct aggregator *a)
         fail(a, &why);
         return UINT64_MAX;
     }
-    return again < a->deadline_ns ? again : a->deadline_ns;
+    return keep_waiting(a, again, "nodes to take their config", who);
 }
 
 /* ---- rounds ---- */
@@ -242,7 +261,7 @@ static uint64_t open_round(struct aggregator *a, uint32_t number)
     a->entry = (struct roundlog_entry){.round = number,
                                        .start_us = a->host->clock->wall_us(a->host->clock->ctx)};
     a->round_began_ns = now_ns(a);
-    a->deadline_ns = deadline_in(a, s->deadline_s);
+    begin_waiting(a, s->deadline_s);
     a->discarded = 0;
     quantiser_choose_steps(a->trainer->shape, s->value_bits, number == 1 ? NULL : a->largest,
                            a->steps);
@@ -370,16 +389,14 @@ static uint64_t close_round(struct aggregator *a)
         fail(a, &why);
         return UINT64_MAX;
     }
-    a->deadline_ns = deadline_in(a, a->config->settings.deadline_s);
+    begin_waiting(a, a->config->settings.deadline_s);
     set_state(a, AGG_FINISHING);
     return 0;
 }
 
-static void fail_round(struct aggregator *a)
+static void fail_round(struct aggregator *a, const char *who)
 {
-    char who[320];
     struct cairn_problem why;
-    receiver_waiting_for(&a->receiver, name_of, a, who, sizeof who);
     problem_set(&why, CAIRN_ERR_QUORUM,
                 "look at those nodes with `cairn status`; raise round.deadline_s if they are slow",
                 "round %u was not complete after %.0f s; waiting for %s", (unsigned)a->round.number,
@@ -405,11 +422,14 @@ static uint64_t step_collecting(struct aggregator *a)
     if (fed_round_complete(&a->round)) {
         return close_round(a);
     }
+    char who[WHO_SIZE], what[48];
+    receiver_waiting_for(&a->receiver, name_of, a, who, sizeof who);
     if (now_ns(a) >= a->deadline_ns) {
-        fail_round(a);
+        fail_round(a, who);
         return UINT64_MAX;
     }
-    return again < a->deadline_ns ? again : a->deadline_ns;
+    snprintf(what, sizeof what, "the updates of round %u", (unsigned)a->round.number);
+    return keep_waiting(a, again, what, who);
 }
 
 /* ---- the end ---- */
@@ -419,9 +439,9 @@ static uint64_t step_finishing(struct aggregator *a)
     struct cairn_problem why = {0};
     uint64_t again = UINT64_MAX;
     int err = downlink_step(&a->models, a->host, &again, &why);
+    char who[WHO_SIZE];
+    downlink_waiting_for(&a->models, who, sizeof who);
     if (err == 0 && !downlink_done(&a->models) && now_ns(a) >= a->deadline_ns) {
-        char who[320];
-        downlink_waiting_for(&a->models, who, sizeof who);
         err = problem_set(&why, CAIRN_ERR_NETWORK, NULL, "the final model did not reach %s", who);
     }
     if (err != 0) {
@@ -430,11 +450,11 @@ static uint64_t step_finishing(struct aggregator *a)
     }
     if (downlink_done(&a->models)) {
         roundlog_finish(&a->log);
-        a->deadline_ns = deadline_in(a, a->config->settings.start_timeout_s);
+        begin_waiting(a, a->config->settings.start_timeout_s);
         set_state(a, AGG_GATHERING);
         return 0;
     }
-    return again < a->deadline_ns ? again : a->deadline_ns;
+    return keep_waiting(a, again, "nodes to take the final model", who);
 }
 
 static void take_log(struct aggregator *a, uint32_t node, const struct http_exchange *x)
@@ -519,11 +539,27 @@ static void finish(struct aggregator *a)
     say(a, "results are in %s", a->run.path);
 }
 
+/* Addresses of nodes whose log is not in, cut to size. */
+static void without_log(const struct aggregator *a, char *text, size_t size)
+{
+    size_t used = 0;
+    text[0] = '\0';
+    for (uint32_t i = 1; i < a->config->tree.n_nodes && used < size; i++) {
+        if (a->logs[i] == NULL) {
+            const int n = snprintf(text + used, size - used, "%s%s", used > 0 ? ", " : "",
+                                   node_at(a, i)->address);
+            used += n > 0 ? (size_t)n : 0;
+        }
+    }
+}
+
 static uint64_t step_gathering(struct aggregator *a)
 {
     const uint64_t again = gather_logs(a);
     if (again != UINT64_MAX && now_ns(a) < a->deadline_ns) {
-        return again < a->deadline_ns ? again : a->deadline_ns;
+        char who[WHO_SIZE];
+        without_log(a, who, sizeof who);
+        return keep_waiting(a, again, "logs", who);
     }
     for (uint32_t i = 1; i < a->config->tree.n_nodes; i++) {
         if (a->logs[i] == NULL) {
@@ -609,7 +645,7 @@ static void aggregator_status(struct role *role, json_t *into)
     json_object_set_new(into, "experiment", json_string(a->config->settings.experiment));
     json_object_set_new(into, "parameters", json_string(a->plan.he.id));
     if (collecting) {
-        char who[320];
+        char who[WHO_SIZE];
         receiver_waiting_for(&a->receiver, name_of, a, who, sizeof who);
         json_object_set_new(into, "waiting_for", json_string(who));
     }
@@ -814,7 +850,7 @@ int aggregator_new(const struct fed_config *config, struct span text, const stru
         return err;
     }
     a->began_ns = now_ns(a);
-    a->deadline_ns = deadline_in(a, config->settings.start_timeout_s);
+    begin_waiting(a, config->settings.start_timeout_s);
     *out = &a->role;
     return 0;
 }

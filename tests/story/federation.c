@@ -33,7 +33,21 @@ struct federation {
     _Atomic uint64_t now_ns; /* of the turned clock */
     struct replay_rng order;
     atomic_bool stop;
+    struct buf said; /* the aggregator's progress, only its own thread adds */
 };
+
+static void note_said(void *ctx, const char *line)
+{
+    struct federation *f = ctx;
+    if (buf_printf(&f->said, "%s\n", line) != 0) {
+        abort();
+    }
+}
+
+const char *federation_said(struct federation *f)
+{
+    return buf_text(&f->said);
+}
 
 /* ---- the clock that the test turns ---- */
 
@@ -204,6 +218,7 @@ struct federation *federation_new(const struct federation_options *options)
         fprintf(stderr, "the federation cannot start: %d %s\n", err, why.what);
         exit(1);
     }
+    aggregator_on_progress(f->aggregator, note_said, f);
     node_install(f->members[0].node, f->aggregator);
     return f;
 }
@@ -216,6 +231,7 @@ void federation_free(struct federation *f)
         pthread_mutex_destroy(&f->members[i].lock);
     }
     free(f->members);
+    buf_release(&f->said);
     fed_config_release(&f->config);
     free(f);
 }

@@ -33,6 +33,8 @@ struct federation *federation_new(const struct federation_options *options);
 int federation_run(struct federation *f, struct cairn_problem *problem);
 /** New reference; NULL when it failed. */
 json_t *federation_summary(struct federation *f);
+/** All that the aggregator has said so far, line by line; borrowed. */
+const char *federation_said(struct federation *f);
 /** The node at an address, for requests by hand. */
 void federation_request(struct federation *f, struct http_exchange *x);
 /** Move the clock and let the nodes take turns until nobody has work; for tests that stop in the middle. */

@@ -328,6 +328,8 @@ static void test_story__a_missing_client_is_named_at_the_deadline(void **state)
     assert_non_null(strstr(problem.what, "10.0.0.5:5000"));
     assert_null(strstr(problem.what, "10.0.0.2:5000"));
     assert_non_null(strstr(problem.what, "round 1"));
+    assert_non_null(
+        strstr(federation_said(f), "waiting for the updates of round 1: 10.0.0.5:5000"));
     assert_null(federation_summary(f));
     federation_free(f);
 }
@@ -351,6 +353,7 @@ static void test_story__a_node_that_never_starts_is_named(void **state)
     assert_int_equal(federation_run(f, &problem), CAIRN_ERR_NETWORK);
     assert_non_null(strstr(problem.what, "10.0.0.4:5000"));
     assert_null(strstr(problem.what, "10.0.0.3:5000"));
+    assert_non_null(strstr(federation_said(f), "waiting for nodes to take their config: 10.0.0.4"));
     federation_free(f);
 }
 
