@@ -2,6 +2,10 @@
 #ifndef CAIRN_ERR_H
 #define CAIRN_ERR_H
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /**
  * Error codes of cairn: one list, from which names, sentences, HTTP status
  * codes and exit codes are all taken.
@@ -48,6 +52,8 @@ enum cairn_error {
 #undef CAIRN_X
 };
 
+/** What libcairn.so shows; everything else in it is hidden. */
+#define CAIRN_API __attribute__((visibility("default")))
 #define CAIRN_MUST_CHECK __attribute__((warn_unused_result))
 #define CAIRN_PRINTF(text, first) __attribute__((format(printf, text, first)))
 
@@ -63,21 +69,16 @@ struct cairn_problem {
 };
 
 /** Short name such as "WRONG_INDEX"; "OK" for 0; "BUG" for unknown codes. */
-const char *cairn_error_name(int code);
+CAIRN_API const char *cairn_error_name(int code);
 /** The sentence of the list above. */
-const char *cairn_error_sentence(int code);
+CAIRN_API const char *cairn_error_sentence(int code);
 /** HTTP status that answers with this code; 200 for 0. */
-int cairn_error_http(int code);
+CAIRN_API int cairn_error_http(int code);
 /** Process exit code; 0 for 0, 70 for unknown codes. */
-int cairn_error_exit(int code);
+CAIRN_API int cairn_error_exit(int code);
 
-/**
- * Fill `problem` (ignored when NULL) and return `code`, so that a failing
- * function can say  return problem_set(why, CAIRN_ERR_DATA, "hint", "text %d", n);
- *
- * @param hint  what to do, or NULL
- */
-int problem_set(struct cairn_problem *problem, int code, const char *hint, const char *format, ...)
-    CAIRN_PRINTF(4, 5);
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -5,7 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include <cairn/err.h>
+#include "problem.h"
 
 /** Borrowed bytes: never freed by who receives them. */
 struct span {

@@ -4,8 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include <cairn/err.h>
-
+#include "problem.h"
 #include "utf8.h"
 
 struct row {

@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include <cairn/err.h>
+#include "problem.h"
 
 /**
  * The bytes of a file, unpacked on the way when the file is gzip. Which it is, is told by its first

@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include <cairn/err.h>
+#include "problem.h"
 
 /**
  * IDX files, the format of MNIST and its relatives: a big-endian magic number (two zero bytes,

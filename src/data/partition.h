@@ -5,7 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include <cairn/err.h>
+#include "problem.h"
 
 /** Rows first .. first+count-1 of a file. */
 struct row_range {

@@ -4,7 +4,7 @@
 
 #include <stdint.h>
 
-#include <cairn/err.h>
+#include "problem.h"
 
 /**
  * Open a listening TCP socket on a numeric address. Inside http only.

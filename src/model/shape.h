@@ -5,7 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include <cairn/err.h>
+#include "problem.h"
 
 /**
  * Names and shapes of a model's tensors, in the order in which the model is

@@ -5,7 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include <cairn/err.h>
+#include "problem.h"
 
 /**
  * A multilayer perceptron: fully connected layers, ReLU between them, softmax

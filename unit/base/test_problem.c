@@ -8,7 +8,7 @@
 
 #include <string.h>
 
-#include <cairn/err.h>
+#include "problem.h"
 
 static void test_problem__every_code_has_its_row(void **state)
 {
