@@ -37,6 +37,19 @@ function(cairn_part name)
   cairn_link(cairn_${name} ${ARGN})
 endfunction()
 
+# The rungs of cairn_kern that want instructions which the rest of the program must not use.
+function(cairn_kern_rungs)
+  if(NOT CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64)$")
+    return()
+  endif()
+  set(folder ${PROJECT_SOURCE_DIR}/src/kern/x86)
+  target_sources(cairn_kern PRIVATE ${folder}/kern_avx2.c ${folder}/kern_avx512.c)
+  target_compile_definitions(cairn_kern PRIVATE KERN_X86)
+  set_source_files_properties(${folder}/kern_avx2.c PROPERTIES COMPILE_OPTIONS "-mavx2;-mfma")
+  set_source_files_properties(${folder}/kern_avx512.c PROPERTIES COMPILE_OPTIONS
+    "-mavx2;-mfma;-mavx512f;-mavx512dq;-mavx512vl;-mavx512bw;-mavx512vbmi;-mavx512vpopcntdq")
+endfunction()
+
 # cairn_test(name source USES parts... SYSTEM libraries... LABEL label)
 function(cairn_test name source)
   cmake_parse_arguments(ARG "" "LABEL;TIMEOUT" "" ${ARGN})

@@ -26,7 +26,7 @@ static enum cpu_rung best_rung(void)
     }
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
         __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw") &&
-        __builtin_cpu_supports("avx512ifma") && __builtin_cpu_supports("avx512vbmi")) {
+        __builtin_cpu_supports("avx512vbmi") && __builtin_cpu_supports("avx512vpopcntdq")) {
         return CPU_RUNG_AVX512;
     }
     return CPU_RUNG_AVX2;

@@ -2,7 +2,7 @@
 #ifndef CPU_CPU_H
 #define CPU_CPU_H
 
-#include <cairn/err.h>
+#include "problem.h"
 
 /**
  * What the processor can do, and the mask that forces a rung.
@@ -12,7 +12,7 @@ enum cpu_rung { CPU_RUNG_C, CPU_RUNG_AVX2, CPU_RUNG_AVX512 };
 
 /**
  * The highest rung that this machine and CAIRN_CPU allow. avx2 needs AVX2 and
- * FMA; avx512 needs F, DQ, VL, BW, IFMA and VBMI, with the operating system's support for the
+ * FMA; avx512 needs F, DQ, VL, BW, VBMI and VPOPCNTDQ, with the operating system's support for the
  * registers.
  * @retval CAIRN_ERR_USAGE  CAIRN_CPU holds another word, or a rung that this processor lacks
  */

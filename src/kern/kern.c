@@ -13,7 +13,18 @@ static pthread_once_t chosen_once = PTHREAD_ONCE_INIT;
 void kern_fill(struct kern_ops *ops, enum cpu_rung rung)
 {
     kern_fill_c(ops);
-    (void)rung; /* portable C is the only rung so far */
+#if defined(KERN_X86)
+    if (rung < CPU_RUNG_AVX2) {
+        return;
+    }
+    kern_fill_avx2(ops);
+    if (rung < CPU_RUNG_AVX512) {
+        return;
+    }
+    kern_fill_avx512(ops);
+#else
+    (void)rung; /* cpu_rung knows no other here */
+#endif
 }
 
 static void choose(void)

@@ -23,7 +23,7 @@
  * Notation: N ring degree, q ciphertext modulus, K bits of a field on the wire, D message step.
  */
 
-/** A prime q with 2^49 < q < 2^50 (eligible for double-precision and 52-bit integer rungs). */
+/** A prime q with 2^49 < q < 2^50 (small enough for double-precision rungs: 8 q is exact). */
 struct kern_modulus {
     uint64_t q;
     uint64_t barrett; /* floor(2^112 / q), in (2^62, 2^63) */
@@ -34,7 +34,7 @@ bool kern_modulus_init(struct kern_modulus *out, uint64_t q);
 /**
  * Tables of one negacyclic transform. psi is the smallest primitive 2N-th root of unity mod q, brv
  * reverses log2(N) bits. Built by ring_get (ring.h), which owns the arrays.
- * A *_shoup word is floor(w 2^64 / q); shifted right by 12 it is the quotient for 52-bit rungs.
+ * A *_shoup word is floor(w 2^64 / q).
  */
 struct kern_ntt {
     struct kern_modulus modulus;
@@ -45,7 +45,12 @@ struct kern_ntt {
     const uint64_t *inverse_shoup; /* (N) */
     uint64_t n_inverse;            /* N^-1 mod q */
     uint64_t n_inverse_shoup;
+    /* For double-precision rungs, kern_ntt_real of roots and of inverse: */
+    const double *roots_real, *roots_ratio;     /* (N) each, 64-byte aligned */
+    const double *inverse_real, *inverse_ratio; /* (N) each, 64-byte aligned */
 };
+/** real[k] = words[k] mod q as a number in (-q/2, q/2), ratio[k] = real[k] / q, rounded. */
+void kern_ntt_real(double *real, double *ratio, const uint64_t *words, size_t n, uint64_t q);
 
 /** From mod q to mod 2^bits. */
 struct kern_switch {

@@ -288,7 +288,7 @@ static void add_step_c(uint64_t *a, const int64_t *message, size_t n, const stru
 
 /* ---- fields and bytes ---- */
 
-static void pack_bits_c(uint8_t *out, const uint64_t *fields, size_t count, unsigned bits)
+void kern_pack_bits_c(uint8_t *out, const uint64_t *fields, size_t count, unsigned bits)
 {
     kern_u128 pending = 0; /* fewer than 64 bits between fields */
     unsigned have = 0;
@@ -305,7 +305,7 @@ static void pack_bits_c(uint8_t *out, const uint64_t *fields, size_t count, unsi
     store_le(out, have / 8, (uint64_t)pending);
 }
 
-static void unpack_bits_c(uint64_t *fields, const uint8_t *in, size_t count, unsigned bits)
+void kern_unpack_bits_c(uint64_t *fields, const uint8_t *in, size_t count, unsigned bits)
 {
     const uint64_t mask = kern_mask_bits(bits);
     size_t left = count * bits / 8;
@@ -436,8 +436,8 @@ void kern_fill_c(struct kern_ops *ops)
         .add_plain = add_plain_c,
         .switch_pow2 = switch_pow2_c,
         .add_step = add_step_c,
-        .pack_bits = pack_bits_c,
-        .unpack_bits = unpack_bits_c,
+        .pack_bits = kern_pack_bits_c,
+        .unpack_bits = kern_unpack_bits_c,
         .add_packed = add_packed_c,
         .crt_centred = crt_centred_c,
         .open_step = open_step_c,

@@ -15,6 +15,15 @@ bool kern_modulus_init(struct kern_modulus *out, uint64_t q)
     return true;
 }
 
+void kern_ntt_real(double *real, double *ratio, const uint64_t *words, size_t n, uint64_t q)
+{
+    for (size_t k = 0; k < n; k++) {
+        int64_t w = (int64_t)words[k];
+        real[k] = (double)(words[k] > q / 2 ? w - (int64_t)q : w); /* exact: below 2^49 */
+        ratio[k] = real[k] / (double)q;
+    }
+}
+
 void kern_switch_init(struct kern_switch *out, const struct kern_modulus *m, unsigned bits)
 {
     out->q = m->q;

@@ -11,6 +11,14 @@
 /** Every slot, in portable C. */
 void kern_fill_c(struct kern_ops *ops);
 
+/** As the slots, any bits: a rung hands them what its own version is not made for. */
+void kern_pack_bits_c(uint8_t *out, const uint64_t *fields, size_t count, unsigned bits);
+void kern_unpack_bits_c(uint64_t *fields, const uint8_t *in, size_t count, unsigned bits);
+
+/** x86: what these instruction sets do better. Defined where KERN_X86 is. */
+void kern_fill_avx2(struct kern_ops *ops);
+void kern_fill_avx512(struct kern_ops *ops);
+
 /** The ladder up to and including `rung`, which the processor must be able to run. */
 void kern_fill(struct kern_ops *ops, enum cpu_rung rung);
 

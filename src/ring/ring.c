@@ -1,14 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The transform tables of the two primes, generated at first use from the smallest primitive 2N-th
- * root of unity, which is searched for and so needs no constant to be trusted. */
+/* The transform tables of the two primes, generated at first use. */
 #include "ring.h"
 
 #include <pthread.h>
 
 #include "modulus.h"
+#include "ring_build.h"
 
-enum { LOG_DEGREE = 11 };
-_Static_assert(1 << LOG_DEGREE == RING_DEGREE, "N = 2^LOG_DEGREE");
 _Static_assert(RING_Q_VALUE % (UINT64_C(4) * RING_DEGREE) == 1, "q = 1 mod 4N");
 _Static_assert(RING_Q2_VALUE % (UINT64_C(4) * RING_DEGREE) == 1, "q2 = 1 mod 4N");
 
@@ -17,6 +15,8 @@ struct table {
     uint64_t roots_shoup[RING_DEGREE];
     uint64_t inverse[RING_DEGREE];
     uint64_t inverse_shoup[RING_DEGREE];
+    double roots_real[RING_DEGREE], roots_ratio[RING_DEGREE];
+    double inverse_real[RING_DEGREE], inverse_ratio[RING_DEGREE];
 };
 
 static struct table tables[RING_PRIMES];
@@ -24,41 +24,19 @@ static struct kern_ntt transforms[RING_PRIMES];
 static struct kern_crt crt;
 static pthread_once_t built = PTHREAD_ONCE_INIT;
 
-static size_t bit_reverse(size_t k)
-{
-    size_t r = 0;
-    for (unsigned i = 0; i < LOG_DEGREE; i++) {
-        r |= (k >> i & 1) << (LOG_DEGREE - 1 - i);
-    }
-    return r;
-}
-
-/* words[k] = root^brv(k), and Shoup's companions */
-static void fill_powers(uint64_t *words, uint64_t *shoup, uint64_t root, uint64_t q)
-{
-    uint64_t power = 1;
-    for (size_t k = 0; k < RING_DEGREE; k++) {
-        size_t at = bit_reverse(k);
-        words[at] = power;
-        shoup[at] = modulus_shoup(power, q);
-        power = modulus_mul(power, root, q);
-    }
-}
-
 static void build_transform(struct kern_ntt *t, struct table *table, uint64_t q)
 {
-    uint64_t psi = modulus_smallest_root(UINT64_C(2) * RING_DEGREE, q);
-    fill_powers(table->roots, table->roots_shoup, psi, q);
-    fill_powers(table->inverse, table->inverse_shoup, modulus_inverse(psi, q), q);
-    /* both primes lie in range: test_ring__primes_are_what_they_should_be */
-    (void)kern_modulus_init(&t->modulus, q);
-    t->n = RING_DEGREE;
-    t->roots = table->roots;
-    t->roots_shoup = table->roots_shoup;
-    t->inverse = table->inverse;
-    t->inverse_shoup = table->inverse_shoup;
-    t->n_inverse = modulus_inverse(RING_DEGREE, q);
-    t->n_inverse_shoup = modulus_shoup(t->n_inverse, q);
+    const struct ring_memory memory = {
+        .roots = table->roots,
+        .roots_shoup = table->roots_shoup,
+        .inverse = table->inverse,
+        .inverse_shoup = table->inverse_shoup,
+        .roots_real = table->roots_real,
+        .roots_ratio = table->roots_ratio,
+        .inverse_real = table->inverse_real,
+        .inverse_ratio = table->inverse_ratio,
+    };
+    ring_build(t, &memory, RING_DEGREE, q);
 }
 
 static void build(void)

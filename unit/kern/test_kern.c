@@ -149,6 +149,7 @@ static void test_kern__division_by_reciprocal_is_exact(void **state)
 
 struct tables {
     _Alignas(64) uint64_t roots[N], roots_shoup[N], inverse[N], inverse_shoup[N];
+    double roots_real[N], roots_ratio[N], inverse_real[N], inverse_ratio[N];
 };
 static struct tables tables;
 
@@ -173,11 +174,24 @@ static struct kern_ntt ntt_tables(uint64_t q, size_t n, uint64_t *psi_out)
         tables.roots_shoup[k] = (uint64_t)(((kern_u128)tables.roots[k] << 64) / q);
         tables.inverse_shoup[k] = (uint64_t)(((kern_u128)tables.inverse[k] << 64) / q);
     }
+    kern_ntt_real(tables.roots_real, tables.roots_ratio, tables.roots, n, q);
+    kern_ntt_real(tables.inverse_real, tables.inverse_ratio, tables.inverse, n, q);
     uint64_t n_inverse = pow_mod(n, q - 2, q);
     *psi_out = psi;
-    return (struct kern_ntt){modulus(q), n, tables.roots, tables.roots_shoup, tables.inverse,
-                             tables.inverse_shoup, n_inverse,
-                             (uint64_t)(((kern_u128)n_inverse << 64) / q)};
+    return (struct kern_ntt){
+        .modulus = modulus(q),
+        .n = n,
+        .roots = tables.roots,
+        .roots_shoup = tables.roots_shoup,
+        .inverse = tables.inverse,
+        .inverse_shoup = tables.inverse_shoup,
+        .n_inverse = n_inverse,
+        .n_inverse_shoup = (uint64_t)(((kern_u128)n_inverse << 64) / q),
+        .roots_real = tables.roots_real,
+        .roots_ratio = tables.roots_ratio,
+        .inverse_real = tables.inverse_real,
+        .inverse_ratio = tables.inverse_ratio,
+    };
 }
 
 static void test_kern__ntt_evaluates_at_odd_powers(void **state)
