@@ -65,6 +65,23 @@ uint32_t replay_u32(struct replay_rng *rng)
     return v;
 }
 
+void replay_words(struct replay_rng *rng, uint32_t *out, size_t n)
+{
+    while (n > 0) {
+        if (rng->used == sizeof rng->bytes) {
+            refill(rng);
+        }
+        const size_t here = (sizeof rng->bytes - rng->used) / 4;
+        const size_t take = n < here ? n : here;
+        for (size_t i = 0; i < take; i++) {
+            out[i] = le_get32(rng->bytes + rng->used + 4 * i);
+        }
+        rng->used += 4 * take;
+        out += take;
+        n -= take;
+    }
+}
+
 uint64_t replay_u64(struct replay_rng *rng)
 {
     uint64_t low = replay_u32(rng);

@@ -34,6 +34,8 @@ void replay_seek(struct replay_rng *rng, uint64_t word);
 /** The next 32 or 64 uniform bits. */
 uint32_t replay_u32(struct replay_rng *rng);
 uint64_t replay_u64(struct replay_rng *rng);
+/** The next n words: what n calls of replay_u32 return, only faster. */
+void replay_words(struct replay_rng *rng, uint32_t *out, size_t n);
 /** Uniform in [0, 1), a multiple of 2^-24. */
 float replay_float(struct replay_rng *rng);
 /** Uniform in [0, bound), bound >= 1, without bias. */

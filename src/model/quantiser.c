@@ -47,28 +47,80 @@ static size_t stretch(const struct model_tensor *tensor, size_t first, size_t en
     return (end < tensor_end ? end : tensor_end) - first;
 }
 
-static int32_t round_and_clamp(double y, double u, int32_t limit, uint64_t *saturated)
-{
-    double rounded = floor(y + u);
+/* How one tensor's values meet the grid. */
+struct grid {
+    double per_unit; /* steps in one unit of the update, the client's weight included */
+    double unit;     /* its inverse */
+    int32_t limit;
+};
 
-    if (rounded > limit) {
-        ++*saturated;
-        return limit;
-    }
-    if (rounded < -limit) {
-        ++*saturated;
-        return -limit;
-    }
-    return (int32_t)rounded;
+enum { BLOCK = 256 }; /* values worked on at a time: their random words and results stay in cache */
+
+/*
+ * floor(y + u) without a branch or a call, so that compilers make vectors of it. After clamping
+ * |t| <= 2^24, where adding and subtracting 1.5 2^52 rounds to a whole number (to nearest, ties to even); it is
+ * one less where that went up, which the sign of the exact difference tells.
+ * u = word / 2^32, by way of a signed number: those convert quickly.
+ */
+static int32_t floor_of_sum(double y, uint32_t word, double largest)
+{
+    const double to_whole = 0x1.8p52;
+    const double u = (double)(int32_t)(word ^ UINT32_C(0x80000000)) * 0x1p-32 + 0.5;
+    double t = y + u;
+
+    t = t > largest ? largest : t;
+    t = t < -largest ? -largest : t;
+    const double whole = (t + to_whole) - to_whole;
+    const double above = t - whole; /* in [-1/2, 1/2] */
+    uint64_t bits;
+    memcpy(&bits, &above, sizeof bits);
+    return (int32_t)whole - (int32_t)(bits >> 63);
 }
 
-void quantiser_run(const struct quantiser *q, const float *global, const float *local,
-                   float *residual, size_t first, size_t n, int32_t *out, uint64_t *saturated)
+/* n <= BLOCK values of one tensor. @return how many were clamped */
+static unsigned round_block(const struct grid *grid, const double *owed, const uint32_t *words,
+                            size_t n, int32_t *out)
+{
+    const int32_t limit = grid->limit;
+    const double beyond = limit + 1;
+    unsigned clamped = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        out[i] = floor_of_sum(owed[i] * grid->per_unit, words[i], beyond);
+    }
+    for (size_t i = 0; i < n; i++) {
+        int32_t kept = out[i] > limit ? limit : out[i];
+
+        kept = kept < -limit ? -limit : kept;
+        clamped += kept != out[i];
+        out[i] = kept;
+    }
+    return clamped;
+}
+
+/* What the values of a block are, with what is owed from before. NULL counts as zeros. */
+static void gather_owed(const float *global, const float *local, const float *residual, size_t n,
+                        double *owed)
+{
+    for (size_t i = 0; i < n; i++) {
+        owed[i] = (double)local[i];
+    }
+    for (size_t i = 0; global != NULL && i < n; i++) {
+        owed[i] -= (double)global[i];
+    }
+    for (size_t i = 0; residual != NULL && i < n; i++) {
+        owed[i] += (double)residual[i];
+    }
+}
+
+void quantiser_run_part(const struct quantiser *q, const float *global, const float *local,
+                        float *residual, size_t first, size_t n, int32_t *out, uint64_t *saturated)
 {
     const double weight = (double)q->samples / (double)q->largest_samples;
-    const int32_t limit = quantiser_limit(q->value_bits);
-    const size_t end = first + n;
+    struct grid grid = {.limit = quantiser_limit(q->value_bits)};
     struct replay_rng rng;
+    double owed[BLOCK];
+    uint32_t words[BLOCK];
 
     if (q->samples == 0) {
         memset(out, 0, n * sizeof *out);
@@ -76,20 +128,49 @@ void quantiser_run(const struct quantiser *q, const float *global, const float *
     }
     replay_init(&rng, "rounding", q->seed, q->round, q->client_index);
     replay_seek(&rng, first);
-    while (first < end) {
-        const struct model_tensor *tensor = model_shape_find(q->shape, first);
+    for (size_t i = 0, here; i < n; i += here) {
+        const struct model_tensor *tensor = model_shape_find(q->shape, first + i);
         const double step = q->steps[tensor - q->shape->tensors];
-        const size_t count = stretch(tensor, first, end);
 
-        for (size_t i = first; i < first + count; i++) {
-            double owed = (double)local[i] - (double)global[i] + (double)residual[i];
-            double u = replay_u32(&rng) * 0x1p-32;
-            int32_t value = round_and_clamp(owed * weight / step, u, limit, saturated);
-
-            residual[i] = (float)(owed - value * step / weight);
-            *out++ = value;
+        here = stretch(tensor, first + i, first + n);
+        here = here < BLOCK ? here : BLOCK;
+        grid.per_unit = weight / step;
+        grid.unit = step / weight;
+        replay_words(&rng, words, here);
+        gather_owed(global ? global + i : NULL, local + i, residual ? residual + i : NULL, here,
+                    owed);
+        *saturated += round_block(&grid, owed, words, here, out + i);
+        for (size_t k = 0; residual != NULL && k < here; k++) {
+            residual[i + k] = (float)(owed[k] - out[i + k] * grid.unit);
         }
-        first += count;
+    }
+}
+
+void quantiser_run(const struct quantiser *q, const float *global, const float *local,
+                   float *residual, size_t first, size_t n, int32_t *out, uint64_t *saturated)
+{
+    quantiser_run_part(q, global + first, local + first, residual + first, first, n, out,
+                       saturated);
+}
+
+void quantiser_apply_part(const struct model_shape *shape, const double *steps,
+                          uint64_t largest_samples, uint64_t weight, size_t first, size_t n,
+                          const int64_t *sums, float *part, double *largest)
+{
+    for (size_t i = 0; i < n;) {
+        const struct model_tensor *tensor = model_shape_find(shape, first + i);
+        const size_t t = (size_t)(tensor - shape->tensors);
+        const size_t end = i + stretch(tensor, first + i, first + n);
+        const double unit = steps[t] * (double)largest_samples / (double)weight;
+        int64_t most = 0; /* largest magnitude of a sum */
+
+        for (; i < end; i++) {
+            part[i] = (float)((double)part[i] + (double)sums[i] * unit);
+            most = sums[i] > most ? sums[i] : -sums[i] > most ? -sums[i] : most;
+        }
+        if (largest) {
+            largest[t] = fmax(largest[t], (double)most * unit);
+        }
     }
 }
 
@@ -97,21 +178,8 @@ void quantiser_apply(const struct model_shape *shape, const double *steps,
                      uint64_t largest_samples, uint64_t weight, size_t first, size_t n,
                      const int64_t *sums, float *model, double *largest)
 {
-    const size_t end = first + n;
-
-    while (first < end) {
-        const struct model_tensor *tensor = model_shape_find(shape, first);
-        const size_t t = (size_t)(tensor - shape->tensors);
-        const size_t count = stretch(tensor, first, end);
-
-        for (size_t i = first; i < first + count; i++) {
-            double mean = (double)*sums++ * steps[t] * (double)largest_samples / (double)weight;
-
-            model[i] = (float)((double)model[i] + mean);
-            largest[t] = fmax(largest[t], fabs(mean));
-        }
-        first += count;
-    }
+    quantiser_apply_part(shape, steps, largest_samples, weight, first, n, sums, model + first,
+                         largest);
 }
 
 void quantiser_choose_steps(const struct model_shape *shape, unsigned value_bits,

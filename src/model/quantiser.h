@@ -64,6 +64,15 @@ void quantiser_run(const struct quantiser *q, const float *global, const float *
                    float *residual, size_t first, size_t n, int32_t *out, uint64_t *saturated);
 
 /**
+ * The same for who holds one run and not the model: the arrays begin at parameter `first`.
+ * @param global    (n) or NULL for zeros
+ * @param residual  (n) or NULL: nothing is owed, before or after
+ */
+void quantiser_run_part(const struct quantiser *q, const float *global, const float *local,
+                        float *residual, size_t first, size_t n, int32_t *out,
+                        uint64_t *saturated);
+
+/**
  * Add the weighted mean of an opened run to the model.
  * @param sums     n sums of quantised values, |sum| < 2^53
  * @param weight   samples behind these sums, >= 1 (the frame's own weight)
@@ -74,6 +83,12 @@ void quantiser_run(const struct quantiser *q, const float *global, const float *
 void quantiser_apply(const struct model_shape *shape, const double *steps,
                      uint64_t largest_samples, uint64_t weight, size_t first, size_t n,
                      const int64_t *sums, float *model, double *largest);
+
+/** The same for who holds one run and not the model: `part` begins at parameter `first`.
+ * @param largest  n_tensors, or NULL */
+void quantiser_apply_part(const struct model_shape *shape, const double *steps,
+                          uint64_t largest_samples, uint64_t weight, size_t first, size_t n,
+                          const int64_t *sums, float *part, double *largest);
 
 /** Range that round 1 starts from. */
 #define QUANTISER_FIRST_RANGE 1.0

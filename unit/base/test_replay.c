@@ -211,9 +211,27 @@ static void test_replay__float_and_shuffle_keep_their_range(void **state)
     replay_shuffle(&r, NULL, 0);
 }
 
+static void test_replay__words_are_those_of_single_draws(void **state)
+{
+    (void)state;
+    static const size_t runs[] = {1, 3, 255, 256, 257, 1000, 0, 7};
+    struct replay_rng one, many;
+    uint32_t words[1000];
+    replay_init(&one, "words", 5, 6, 7);
+    replay_init(&many, "words", 5, 6, 7);
+    for (size_t r = 0; r < sizeof runs / sizeof runs[0]; r++) {
+        replay_words(&many, words, runs[r]);
+        for (size_t i = 0; i < runs[r]; i++) {
+            assert_int_equal(words[i], replay_u32(&one));
+        }
+    }
+    assert_int_equal(replay_u32(&many), replay_u32(&one));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_replay__words_are_those_of_single_draws),
         cmocka_unit_test(test_replay__known_words),
         cmocka_unit_test(test_replay__known_numbers),
         cmocka_unit_test(test_replay__inputs_make_streams),

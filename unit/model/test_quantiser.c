@@ -326,6 +326,52 @@ static void test_quantiser__chooses_steps(void **state)
     assert_true(steps[2] == 0.75); /* too small to divide by: kept */
 }
 
+/* Who holds one run and not the model gets the same integers, residual and mean. */
+static void test_quantiser__parts(void **state)
+{
+    static const size_t cuts[] = {0, 1, 4999, 5001, 7777, N};
+    static int32_t again[N];
+    static float owed[N], part[N];
+    const double steps[] = {1.0 / 127, 1, 0.5 / 127};
+    struct quantiser q = {.shape = &shape, .steps = steps, .value_bits = 8, .samples = 3,
+                          .largest_samples = 4, .seed = 5, .round = 6, .client_index = 7};
+    struct replay_rng rng;
+    double largest[3] = {0};
+    uint64_t saturated = 0, saturated_again = 0;
+
+    (void)state;
+    replay_init(&rng, "test", 8, 0, 0);
+    fill(&rng, global, 1);
+    fill(&rng, local, 1);
+    quantiser_run(&q, global, local, residual, 0, N, values, &saturated);
+    for (size_t c = 0; c + 1 < sizeof cuts / sizeof cuts[0]; c++) {
+        const size_t at = cuts[c];
+        quantiser_run_part(&q, global + at, local + at, owed + at, at, cuts[c + 1] - at,
+                           again + at, &saturated_again);
+    }
+    assert_memory_equal(values, again, sizeof values);
+    assert_memory_equal(residual, owed, sizeof owed);
+    assert_int_equal(saturated, saturated_again);
+
+    /* nothing is NULL there: as zeros, and nothing owed */
+    memset(global, 0, sizeof global);
+    memset(owed, 0, sizeof owed);
+    quantiser_run_part(&q, global, local, owed, 0, N, values, &saturated);
+    quantiser_run_part(&q, NULL, local, NULL, 0, N, again, &saturated);
+    assert_memory_equal(values, again, sizeof values);
+
+    for (size_t i = 0; i < N; i++) {
+        sums[i] = values[i];
+    }
+    memcpy(part, local, sizeof part);
+    quantiser_apply(&shape, steps, 4, 3, 0, N, sums, local, largest);
+    for (size_t c = 0; c + 1 < sizeof cuts / sizeof cuts[0]; c++) {
+        const size_t at = cuts[c];
+        quantiser_apply_part(&shape, steps, 4, 3, at, cuts[c + 1] - at, sums + at, part + at, NULL);
+    }
+    assert_memory_equal(local, part, sizeof part);
+}
+
 int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(test_quantiser__##name, setup, teardown)
@@ -340,6 +386,7 @@ int main(void)
         CASE(error_feedback_pays_back),
         CASE(names_what_is_no_number),
         CASE(chooses_steps),
+        CASE(parts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
