@@ -16,6 +16,7 @@
 #include <stdlib.h>
 
 #include "clock.h"
+#include "dataset.h"
 #include "quantiser.h"
 #include "sizes.h"
 #include "trainer.h"
@@ -136,8 +137,8 @@ static void learn(unsigned value_bits)
     double accuracy = 0.0;
     struct federation f;
 
-    if (!dir) {
-        print_message("CAIRN_DATA does not name a folder with MNIST: skipped\n");
+    if (!dir || !dataset_is_there(dir, DATASET_TEST)) {
+        print_message("CAIRN_DATA does not name a folder with MNIST (tools/fetch-mnist.sh): skipped\n");
         skip();
     }
     federation_open(&f, dir);
