@@ -33,7 +33,7 @@ int he_profile_from_name(const char *name, enum he_profile *out);
 enum { HE_MAX_SECTIONS = 3, HE_NONCE_SIZE = 32, HE_ID_SIZE = 96 };
 
 struct he_section {
-    unsigned bits; /* of each field, 1..64 */
+    unsigned bits; /* of each field, 1..64; up to 100 at N = 4096 */
     size_t count;  /* fields; bits * count is a multiple of 8 */
 };
 
@@ -44,6 +44,7 @@ struct he_bfv_set {
     uint64_t plain_modulus; /* t: smallest prime = 1 mod 2N above r^L */
     unsigned bits0, bits1;  /* K0, K1: bits of a c0 and a c1 field on the wire */
     double failure_log2;    /* log2 of the bound on a wrong sum over 2^40 coefficients */
+    uint64_t step; /* N = 4096: D = floor(2^K0 / r^L), and plain_modulus is 0; else 0 */
 };
 
 /** Everything that follows from (profile, value bits, most contributors). Immutable. */
@@ -65,6 +66,7 @@ struct he_params {
     size_t chunk_params;       /* values per polynomial: N * L; 1 for none */
     char id[HE_ID_SIZE];       /* text form, "capsule-2048-50-b16-n12-L2-K45-..." */
     uint16_t short_id;         /* from the text form; goes into every frame */
+    uint64_t modulus2;         /* N = 4096: q = modulus * modulus2; else 0 */
 };
 
 /**
@@ -105,6 +107,31 @@ CAIRN_MUST_CHECK int he_public_key_write(const struct he_public_key *key, struct
 CAIRN_MUST_CHECK int he_public_key_read(struct span bytes, const struct he_params *params,
                                         struct he_public_key **out, struct cairn_problem *why);
 
+enum { HE_SECRET_KEY_SIZE = 600, HE_KEY_ID_SIZE = 32 };
+/** Keys of the ring of N = 4096 are longer; he_secret_key_size tells which. */
+enum { HE_SECRET_KEY_WIDE_SIZE = 1120 };
+/** Bytes that he_secret_key_write writes for this key. */
+size_t he_secret_key_size(const struct he_secret_key *key);
+/** The name of a key pair: digest of the public key's bytes. @retval CAIRN_ERR_NO_MEMORY */
+CAIRN_MUST_CHECK int he_public_key_id(const struct he_public_key *key, uint8_t id[HE_KEY_ID_SIZE]);
+/**
+ * The secret key's bytes: versioned header with length, id of the pair, coefficients, digest.
+ * @param id   of the pair; stored beside the key, so that a wrong key is noticed before it is used
+ * @param out  he_secret_key_size(key) bytes, from secret_alloc; zeroed on failure
+ * @retval CAIRN_ERR_NO_MEMORY
+ */
+CAIRN_MUST_CHECK int he_secret_key_write(const struct he_secret_key *key,
+                                         const uint8_t id[HE_KEY_ID_SIZE], uint8_t *out);
+/**
+ * @param bytes  in secret memory
+ * @param[out] id  of the pair
+ * @retval CAIRN_ERR_MALFORMED  length, version, ring, a coefficient that is none, too heavy
+ * @retval CAIRN_ERR_INTEGRITY  digest
+ * @retval CAIRN_ERR_NO_MEMORY
+ */
+CAIRN_MUST_CHECK int he_secret_key_read(struct span bytes, struct he_secret_key **out,
+                                        uint8_t id[HE_KEY_ID_SIZE], struct cairn_problem *why);
+
 /**
  * Encrypt one frame.
  * @param key      NULL only for HE_NONE; borrowed
@@ -112,7 +139,8 @@ CAIRN_MUST_CHECK int he_public_key_read(struct span bytes, const struct he_param
  *                 polynomials
  * @param values   n values, |v| <= 2^(b-1)-1
  * @param[out] payload  he_payload_bytes(params, n); zeroed on failure
- * @retval CAIRN_ERR_REFUSED  a value outside the range (index in why), n above 4096 polynomials
+ * @retval CAIRN_ERR_REFUSED  a value outside the range (index in why), n above 4096 polynomials, a
+ *                            key of another ring
  * @retval CAIRN_ERR_NO_ENTROPY, CAIRN_ERR_NO_MEMORY, CAIRN_ERR_ENVIRONMENT
  */
 CAIRN_MUST_CHECK int he_encrypt(const struct he_params *params, const struct he_public_key *key,
@@ -126,7 +154,8 @@ CAIRN_MUST_CHECK int he_encrypt(const struct he_params *params, const struct he_
  * (fed/round.h).
  * @param secret   NULL only for HE_NONE
  * @param[out] sums  n exact sums; zeroed on failure
- * @retval CAIRN_ERR_REFUSED    contributors 0 or above max_contributors, n above 4096 polynomials
+ * @retval CAIRN_ERR_REFUSED    contributors 0 or above max_contributors, n above 4096 polynomials,
+ *                              a key of another ring
  * @retval CAIRN_ERR_INTEGRITY  not an honest sum of that many payloads; no more is told
  */
 CAIRN_MUST_CHECK int he_open(const struct he_params *params, const struct he_secret_key *secret,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Public keys as bytes, little-endian:
+ * Public keys of N = 2048 as bytes, little-endian (N = 4096: he_wide_key_file.c):
  *
  *    0  "CRNP"       4
  *    4  version      u16  1
@@ -20,6 +20,7 @@
 
 #include "digest.h"
 #include "he_keys.h"
+#include "he_wide.h"
 #include "le.h"
 #include "sizes.h"
 
@@ -45,6 +46,9 @@ static void key_digest(const uint8_t *bytes, uint8_t out[DIGEST_SIZE])
 
 int he_public_key_write(const struct he_public_key *key, struct buf *out)
 {
+    if (key->wide != NULL) {
+        return he_wide_public_key_write(key, out);
+    }
     int rc = buf_reserve(out, LENGTH);
     if (rc != 0) {
         return rc;
@@ -106,7 +110,13 @@ static int check_coefficients(const struct he_public_key *key, struct cairn_prob
 int he_public_key_read(struct span bytes, const struct he_params *params,
                        struct he_public_key **out, struct cairn_problem *why)
 {
-    int rc = check_header(bytes, params, why);
+    int rc = he_wide_check_header(bytes, params, why);
+    if (rc == 0 && he_is_wide(params)) {
+        return he_wide_public_key_read(bytes, out, why);
+    }
+    if (rc == 0) {
+        rc = check_header(bytes, params, why);
+    }
     if (rc != 0) {
         return rc;
     }

@@ -5,18 +5,26 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "he_declassify.h"
 #include "he_noise.h"
 #include "he_sample.h"
+#include "he_wide.h"
 #include "secret.h"
 #include "sizes.h"
 
 void he_secret_key_free(struct he_secret_key *key)
 {
+    if (key != NULL) {
+        secret_free(key->wide);
+    }
     secret_free(key);
 }
 
 void he_public_key_free(struct he_public_key *key)
 {
+    if (key != NULL) {
+        free(key->wide);
+    }
     free(key);
 }
 
@@ -43,17 +51,20 @@ int he_public_key_complete(struct he_public_key *key)
 /* s->small = a ternary secret of bounded weight: a key that is too heavy is thrown away whole. */
 static int draw_secret(struct secret_rng *rng, struct he_scratch *s)
 {
-    uint32_t weight;
+    uint32_t heavy;
     do {
         int rc = he_sample_ternary(rng, s);
         if (rc != 0) {
             return rc;
         }
-        weight = 0;
+        uint32_t weight = 0;
         for (size_t i = 0; i < RING_DEGREE; i++) {
             weight += (uint32_t)s->small[i] & 1; /* 1 for both 1 and -1 */
         }
-    } while (weight > HE_NOISE_MAX_KEY_WEIGHT);
+        heavy = (HE_NOISE_MAX_KEY_WEIGHT - weight) >> 31;
+        /* tells of a key that is kept only what everybody knows: it is not too heavy */
+        he_declassify(&heavy, sizeof heavy);
+    } while (heavy != 0);
     return 0;
 }
 
@@ -75,6 +86,7 @@ static int make_public(struct secret_rng *rng, struct he_scratch *s,
     const struct kern_ops *ops = kern_get();
     const struct kern_ntt *ring = ring_get(RING_Q);
     int rc = secret_rng_fill(rng, key->seed, sizeof key->seed);
+    he_declassify(key->seed, sizeof key->seed); /* part of the public key */
     if (rc == 0) {
         rc = he_public_key_complete(key);
     }
@@ -99,6 +111,9 @@ int he_keygen(const struct he_params *params, struct secret_rng *rng, struct he_
     *public_key = NULL;
     if (params->profile == HE_NONE) {
         return CAIRN_ERR_BUG;
+    }
+    if (he_is_wide(params)) {
+        return he_wide_keygen(rng, secret, public_key);
     }
     int rc = CAIRN_ERR_NO_MEMORY;
     struct he_scratch *s = he_scratch_new();

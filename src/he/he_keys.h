@@ -11,11 +11,13 @@ struct he_public_key {
     uint64_t b_hat[RING_DEGREE];          /* transformed */
     uint64_t a_hat[RING_DEGREE];
     uint8_t seed[32]; /* a = he_expand(he_public_key_seed(seed)), coefficients */
+    struct he_wide_public_key *wide; /* owned; of N = 4096: the whole key. NULL at N = 2048 */
 };
 
 /** Ternary s, transformed modulo each prime; from secret_alloc. Immutable once made. */
 struct he_secret_key {
     _Alignas(64) uint64_t hat[RING_PRIMES][RING_DEGREE];
+    struct he_wide_secret_key *wide; /* as above, from secret_alloc */
 };
 
 /** Fill b_hat and a_hat from b and seed. @retval CAIRN_ERR_ENVIRONMENT, CAIRN_ERR_NO_MEMORY */

@@ -21,9 +21,15 @@ static inline uint64_t he_value_limit(unsigned value_bits)
 
 /** Coefficients of a capsule that carry a one-time key: ceil(N / L), rounded up so that fields of
  * any width fill whole bytes. */
+static inline size_t he_key_coefficients_of(size_t degree, unsigned lanes)
+{
+    return size_round_up(size_ceil_div(degree, lanes), 8);
+}
+
+/** The same at N = 2048. */
 static inline size_t he_key_coefficients(unsigned lanes)
 {
-    return size_round_up(size_ceil_div(RING_DEGREE, lanes), 8);
+    return he_key_coefficients_of(RING_DEGREE, lanes);
 }
 
 /** Polynomials of a payload of n values. */

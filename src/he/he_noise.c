@@ -6,7 +6,7 @@
  *
  * Public-key BFV, n ciphertexts under one key, in units of 1/q:
  *   errors           sum (e u_i + e1_i + e2_i s): proxy 10.5 (||sum u_i||^2 + n + n ||s||^2)
- *   message          round(q m / t) is off by at most 1/2 each: n/2
+ *   message          round(q m / t) is off by at most 1/2 each: n/2 (N = 4096 has no such term)
  *   c0 on the wire   rounding to 2^K0: at most n/2 units of q / 2^K0
  *   c1 on the wire   rounding to 2^K1, uniform in +-1/2 (proxy 1/12), times s: proxy n ||s||^2 / 12
  * Errors and c1's rounding are bounded apart and added (two events of 2 exp(-k^2/2) each), because
@@ -14,18 +14,17 @@
  *
  * ||sum u_i||^2 has mean 2nN/3; by the chi-square tail it exceeds 1.54 times that with probability
  * exp(-N/2 (0.54 - ln 1.54)) = 2^-160, which is 2^-131 over the 2^29 polynomials that hold 2^40
- * coefficients.
+ * coefficients. At N = 4096 1.37 times is exceeded with exp(-N/2 (0.37 - ln 1.37)) = 2^-163, 2^-135
+ * over 2^28 polynomials.
  */
 #include "he_noise.h"
 
 #include <math.h>
 
 #include "ring.h"
+#include "ring_wide.h"
 
 static const double error_variance = 10.5; /* 42 / 4 */
-static const double degree = RING_DEGREE;
-static const double key_weight = HE_NOISE_MAX_KEY_WEIGHT;
-static const double mask_slack = 1.54;
 static const double log2_e = 1.4426950408889634; /* 1 / ln 2 */
 static const double log2_coefficients = 40;
 
@@ -34,11 +33,33 @@ double he_noise_tail(double failure_log2)
     return sqrt((log2_coefficients + 2 - fmax(failure_log2, -128)) * 2 / log2_e);
 }
 
-double he_noise_payload(uint32_t contributors, unsigned bits, double k)
+const struct he_noise_ring he_noise_narrow = {
+    .degree = RING_DEGREE,
+    .modulus = (double)RING_Q_VALUE,
+    .key_weight = HE_NOISE_MAX_KEY_WEIGHT,
+    .mask_slack = 1.54,
+    .rounding = 0.5,
+};
+
+const struct he_noise_ring he_noise_wide = {
+    .degree = RING_WIDE_DEGREE,
+    .modulus = RING_WIDE_Q_REAL,
+    .key_weight = HE_NOISE_MAX_WIDE_KEY_WEIGHT,
+    .mask_slack = 1.37,
+    .rounding = 0,
+};
+
+double he_noise_payload_in(const struct he_noise_ring *ring, uint32_t contributors, unsigned bits,
+                           double k)
 {
     double n = contributors;
     double errors = fmin(21 * n, k * sqrt(error_variance * n));
-    return n / 2 + ldexp(errors / (double)RING_Q_VALUE, (int)bits);
+    return n / 2 + ldexp(errors / ring->modulus, (int)bits);
+}
+
+double he_noise_payload(uint32_t contributors, unsigned bits, double k)
+{
+    return he_noise_payload_in(&he_noise_narrow, contributors, bits, k);
 }
 
 double he_noise_payload_failure(uint32_t contributors, double room)
@@ -54,30 +75,43 @@ double he_noise_payload_failure(uint32_t contributors, double room)
 }
 
 /* What k multiplies. */
-static double bfv_deviation(double n, unsigned bits1)
+static double bfv_deviation(const struct he_noise_ring *ring, double n, unsigned bits1)
 {
-    double masks = mask_slack * n * 2 * degree / 3;
-    double errors = sqrt(error_variance * (masks + n + n * key_weight));
-    double rounding = ldexp((double)RING_Q_VALUE, -(int)bits1) * sqrt(n * key_weight / 12);
+    double masks = ring->mask_slack * n * 2 * ring->degree / 3;
+    double errors = sqrt(error_variance * (masks + n + n * ring->key_weight));
+    double rounding = ldexp(ring->modulus, -(int)bits1) * sqrt(n * ring->key_weight / 12);
     return errors + rounding;
 }
 
 /* What it does not. */
-static double bfv_fixed(double n, unsigned bits0)
+static double bfv_fixed(const struct he_noise_ring *ring, double n, unsigned bits0)
 {
-    return n / 2 + n / 2 * ldexp((double)RING_Q_VALUE, -(int)bits0);
+    return n * ring->rounding + n / 2 * ldexp(ring->modulus, -(int)bits0);
 }
 
-double he_noise_bfv(uint32_t contributors, unsigned bits0, unsigned bits1, double k)
+double he_noise_bfv_in(const struct he_noise_ring *ring, uint32_t contributors, unsigned bits0,
+                       unsigned bits1, double k)
 {
-    return bfv_fixed(contributors, bits0) + k * bfv_deviation(contributors, bits1);
+    return bfv_fixed(ring, contributors, bits0) + k * bfv_deviation(ring, contributors, bits1);
 }
 
-double he_noise_bfv_failure(uint32_t contributors, unsigned bits0, unsigned bits1, double room)
+double he_noise_bfv_failure_in(const struct he_noise_ring *ring, uint32_t contributors,
+                               unsigned bits0, unsigned bits1, double room)
 {
-    double k = (room - bfv_fixed(contributors, bits0)) / bfv_deviation(contributors, bits1);
+    double k =
+        (room - bfv_fixed(ring, contributors, bits0)) / bfv_deviation(ring, contributors, bits1);
     if (k <= 0) {
         return INFINITY;
     }
     return log2_coefficients + 2 - k * k / 2 * log2_e;
+}
+
+double he_noise_bfv(uint32_t contributors, unsigned bits0, unsigned bits1, double k)
+{
+    return he_noise_bfv_in(&he_noise_narrow, contributors, bits0, bits1, k);
+}
+
+double he_noise_bfv_failure(uint32_t contributors, unsigned bits0, unsigned bits1, double room)
+{
+    return he_noise_bfv_failure_in(&he_noise_narrow, contributors, bits0, bits1, room);
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The parameter chooser. Ring and modulus are given (N = 2048, q = RING_Q_VALUE); what is chosen is
- * how many values share a coefficient and how many bits of it go on the wire.
+ * The parameter chooser: how many values share a coefficient, how many bits of it go on the wire,
+ * and over which ring. Here is N = 2048 with q = RING_Q_VALUE, and the rule between the two rings
+ * (he_choice.h); N = 4096 is in he_wide_params.c.
  *
  *   1. lanes L: the fewest bits per value with a failure bound of 2^-64;
  *   2. with that L the fewest bits that reach 2^-128, or if none do, those of step 1.
@@ -14,11 +15,11 @@
 #include <string.h>
 
 #include "digest.h"
-#include "he.h"
+#include "he_choice.h"
 #include "he_layout.h"
 #include "he_noise.h"
 #include "modulus.h"
-#include "ring.h"
+#include "ring_wide.h"
 #include "security.h"
 
 enum {
@@ -48,7 +49,7 @@ int he_profile_from_name(const char *name, enum he_profile *out)
 /* Radix that holds a sum of n numbers of at most this magnitude as a signed digit. */
 static uint64_t radix_of(uint32_t n, uint64_t magnitude)
 {
-    return 2 * n * magnitude + 1;
+    return UINT64_C(2) * n * magnitude + 1;
 }
 
 static uint64_t power(uint64_t radix, unsigned lanes)
@@ -141,7 +142,7 @@ struct bfv_choice {
 static bool choose_bfv_bits(uint32_t n, uint64_t radix, unsigned lanes, bool capsule_key,
                             double target, struct bfv_choice *out)
 {
-    uint64_t t = modulus_next_prime(power(radix, lanes), 2 * RING_DEGREE);
+    uint64_t t = modulus_next_prime(power(radix, lanes), UINT64_C(2) * RING_DEGREE);
     if (t == 0 || t >= UINT64_C(1) << 49) {
         return false;
     }
@@ -155,7 +156,7 @@ static bool choose_bfv_bits(uint32_t n, uint64_t radix, unsigned lanes, bool cap
                 (found && cost >= out->bits_per_value && failure >= out->set.failure_log2)) {
                 continue;
             }
-            out->set = (struct he_bfv_set){lanes, radix, t, bits0, bits1, failure};
+            out->set = (struct he_bfv_set){lanes, radix, t, bits0, bits1, failure, 0};
             out->bits_per_value = cost;
             found = true;
         }
@@ -238,7 +239,8 @@ static void fill_short_id(struct he_params *p)
     p->short_id = (uint16_t)(digest[0] | digest[1] << 8);
 }
 
-/* Everything but messages. @return 0, or -1 if these three cannot be had together */
+/* N = 2048, or profile none: everything but messages and estimates. @return 0, or -1 if these three
+ * cannot be had together */
 static int fill_params(enum he_profile profile, unsigned value_bits, uint32_t n,
                        struct he_params *p)
 {
@@ -256,14 +258,14 @@ static int fill_params(enum he_profile profile, unsigned value_bits, uint32_t n,
         }
         p->chunk_params = p->degree * p->lanes;
     }
-    fill_short_id(p);
     return 0;
 }
 
 static int fill_security(struct he_params *p, struct cairn_problem *why)
 {
     struct security_estimate bits;
-    int margin = security_margin_bits(p->degree, p->modulus);
+    unsigned q_bits = security_modulus_bits(p->modulus, p->modulus2);
+    int margin = (int)security_largest_modulus_bits(p->degree) - (int)q_bits;
     if (margin < SECURITY_MARGIN_BITS || security_estimate_of(p->degree, p->modulus, &bits) != 0) {
         return problem_set(why, CAIRN_ERR_CONFIG, "a larger ring degree carries a larger modulus",
                            "degree %zu is not known to be safe with this modulus (limit %u bits, "
@@ -278,48 +280,76 @@ static int fill_security(struct he_params *p, struct cairn_problem *why)
     return 0;
 }
 
-static int refuse(enum he_profile profile, unsigned value_bits, uint32_t n,
-                  struct cairn_problem *why)
-{
-    struct he_params p;
-    unsigned possible = value_bits - 1;
-    while (possible >= 2 && fill_params(profile, possible, n, &p) != 0) {
-        possible--;
-    }
-    if (possible < 2) {
-        return problem_set(why, CAIRN_ERR_CONFIG, "use fewer clients",
-                           "profile %s cannot promise exact sums of %u clients at any value_bits",
-                           he_profile_name(profile), n);
-    }
-    char hint[120];
-    snprintf(hint, sizeof hint, "use value_bits %u or less, fewer clients, or profile %s", possible,
-             profile == HE_BFV ? "capsule" : "none (no protection)");
-    return problem_set(why, CAIRN_ERR_CONFIG, hint,
-                       "profile %s cannot promise exact sums of %u clients at value_bits %u",
-                       he_profile_name(profile), n, value_bits);
-}
-
-int he_params_choose(enum he_profile profile, unsigned value_bits, uint32_t max_contributors,
-                     struct he_params *out, struct cairn_problem *why)
+static int check_range(unsigned value_bits, uint32_t n, struct cairn_problem *why)
 {
     if (value_bits < 2 || value_bits > MAX_VALUE_BITS) {
         return problem_set(why, CAIRN_ERR_CONFIG, "16 is a good choice, 8 for the smallest uploads",
                            "value_bits %u is outside 2..%d", value_bits, MAX_VALUE_BITS);
     }
-    if (max_contributors < 1 || max_contributors > MAX_CONTRIBUTORS) {
-        return problem_set(why, CAIRN_ERR_CONFIG, NULL, "%u clients is outside 1..%d",
-                           max_contributors, MAX_CONTRIBUTORS);
+    if (n < 1 || n > MAX_CONTRIBUTORS) {
+        return problem_set(why, CAIRN_ERR_CONFIG, NULL, "%u clients is outside 1..%d", n,
+                           MAX_CONTRIBUTORS);
     }
-    struct he_params p;
-    if (fill_params(profile, value_bits, max_contributors, &p) != 0) {
-        return refuse(profile, value_bits, max_contributors, why);
-    }
-    if (profile != HE_NONE) {
-        int rc = fill_security(&p, why);
+    return 0;
+}
+
+/* A set that a ring can promise: with its estimates, and out of hand. */
+static int accept(struct he_params *p, struct he_params *out, struct cairn_problem *why)
+{
+    fill_short_id(p);
+    if (p->profile != HE_NONE) {
+        int rc = fill_security(p, why);
         if (rc != 0) {
             return rc;
         }
     }
-    *out = p;
+    *out = *p;
     return 0;
+}
+
+static int refuse(enum he_profile profile, unsigned value_bits, uint32_t n,
+                  struct cairn_problem *why)
+{
+    return problem_set(why, CAIRN_ERR_CONFIG, "use fewer value_bits or fewer clients",
+                       "profile %s cannot promise exact sums of %u clients at value_bits %u",
+                       he_profile_name(profile), n, value_bits);
+}
+
+int he_choose_degree(size_t degree, enum he_profile profile, unsigned value_bits, uint32_t n,
+                     struct he_params *out, struct cairn_problem *why)
+{
+    struct he_params p;
+    int rc = check_range(value_bits, n, why);
+    if (rc != 0) {
+        return rc;
+    }
+    rc = degree == RING_WIDE_DEGREE ? he_choose_wide(profile, value_bits, n, &p)
+                                    : fill_params(profile, value_bits, n, &p);
+    return rc != 0 ? refuse(profile, value_bits, n, why) : accept(&p, out, why);
+}
+
+/* Of two sets of profile capsule that are both possible. */
+static bool prefer_wide(const struct he_params *narrow, const struct he_params *wide)
+{
+    return wide->bits_per_param <= (1 - HE_CHOICE_WIDE_SAVES) * narrow->bits_per_param;
+}
+
+int he_params_choose(enum he_profile profile, unsigned value_bits, uint32_t max_contributors,
+                     struct he_params *out, struct cairn_problem *why)
+{
+    int rc = check_range(value_bits, max_contributors, why);
+    if (rc != 0) {
+        return rc;
+    }
+    struct he_params narrow, wide;
+    bool have_narrow = fill_params(profile, value_bits, max_contributors, &narrow) == 0;
+    if (profile == HE_NONE || (profile == HE_BFV && have_narrow)) {
+        return accept(&narrow, out, why); /* none has no ring; for bfv see he_choice.h */
+    }
+    bool have_wide = he_choose_wide(profile, value_bits, max_contributors, &wide) == 0;
+    if (!have_narrow && !have_wide) {
+        return refuse(profile, value_bits, max_contributors, why);
+    }
+    bool choose_wide = have_wide && (!have_narrow || prefer_wide(&narrow, &wide));
+    return accept(choose_wide ? &wide : &narrow, out, why);
 }

@@ -4,29 +4,47 @@
 
 #include "he_bfv.h"
 #include "he_capsule.h"
+#include "he_declassify.h"
 #include "he_layout.h"
+#include "he_wide.h"
 #include "le.h"
 
 static const char size_hint[] = "cut the model into smaller frames";
 
-/* All values are looked at without a branch; only a frame that is refused is searched. */
+/* 1 if |v| > limit */
+static uint64_t is_outside(int64_t limit, int32_t v)
+{
+    return ((uint64_t)(limit - v) | (uint64_t)(limit + v)) >> 63;
+}
+
+/* There is one. Only a frame that is refused is searched. */
+static size_t first_outside(int64_t limit, const int32_t *values)
+{
+    for (size_t at = 0;; at++) {
+        uint64_t found = is_outside(limit, values[at]);
+        he_declassify(&found, sizeof found); /* the frame's own client is told the place */
+        if (found != 0) {
+            return at;
+        }
+    }
+}
+
+/* All values are looked at, without a branch. */
 static int check_values(const struct he_params *params, const int32_t *values, size_t n,
                         struct cairn_problem *why)
 {
     const int64_t limit = (int64_t)he_value_limit(params->value_bits);
     uint64_t outside = 0;
     for (size_t i = 0; i < n; i++) {
-        outside |= (uint64_t)(limit - values[i]) | (uint64_t)(limit + values[i]);
+        outside |= is_outside(limit, values[i]);
     }
-    if (outside >> 63 == 0) {
+    he_declassify(&outside, sizeof outside); /* the caller sees success or failure */
+    if (outside == 0) {
         return 0;
     }
-    size_t at = 0;
-    while (values[at] <= limit && values[at] >= -limit) {
-        at++;
-    }
     return problem_set(why, CAIRN_ERR_REFUSED, "quantise with the value_bits of the parameters",
-                       "value %zu of the frame is outside +-%lld", at, (long long)limit);
+                       "value %zu of the frame is outside +-%lld", first_outside(limit, values),
+                       (long long)limit);
 }
 
 static int check_size(const struct he_params *params, size_t n, struct cairn_problem *why)
@@ -128,6 +146,9 @@ static int encrypt(const struct he_params *params, const struct he_public_key *k
         none_write(params, values, n, payload);
         return 0;
     }
+    if (he_is_wide(params)) {
+        return he_wide_encrypt(params, key, rng, name, values, n, payload);
+    }
     struct he_scratch *s = he_scratch_new();
     if (s == NULL) {
         return CAIRN_ERR_NO_MEMORY;
@@ -151,6 +172,9 @@ int he_encrypt(const struct he_params *params, const struct he_public_key *key,
     }
     rc = check_values(params, values, n, why);
     if (rc == 0) {
+        rc = he_wide_check_key(params, key != NULL && key->wide != NULL, why);
+    }
+    if (rc == 0) {
         rc = encrypt(params, key, rng, &name, values, n, payload);
         if (rc != 0) {
             problem_set(why, rc, NULL, "cannot encrypt a frame: %s", cairn_error_sentence(rc));
@@ -169,6 +193,9 @@ static int open_payload(const struct he_params *params, const struct he_secret_k
     if (params->profile == HE_NONE) {
         *bad = none_open(params, contributors, payload, n, sums);
         return 0;
+    }
+    if (he_is_wide(params)) {
+        return he_wide_open(params, secret, name, contributors, payload, n, sums, bad);
     }
     struct he_scratch *s = he_scratch_new();
     if (s == NULL) {
@@ -201,11 +228,15 @@ int he_open(const struct he_params *params, const struct he_secret_key *secret,
         rc = check_size(params, n, why);
     }
     if (rc == 0) {
+        rc = he_wide_check_key(params, secret != NULL && secret->wide != NULL, why);
+    }
+    if (rc == 0) {
         rc = open_payload(params, secret, &name, contributors, payload, n, sums, &bad);
         if (rc != 0) {
             problem_set(why, rc, NULL, "cannot open a frame: %s", cairn_error_sentence(rc));
         }
     }
+    he_declassify(&bad, sizeof bad); /* the caller sees success or failure, and no more */
     if (bad != 0) {
         rc = problem_set(why, CAIRN_ERR_INTEGRITY, "the frame is discarded",
                          "not an honest sum of that many payloads");

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The layout of a payload, and adding two of them. Nothing here is secret or knows a key. */
 #include "he_layout.h"
+#include "kern_wide128.h"
 
 unsigned he_sections(const struct he_params *params, size_t n,
                      struct he_section sections[HE_MAX_SECTIONS])
@@ -16,8 +17,8 @@ unsigned he_sections(const struct he_params *params, size_t n,
         return 2;
     case HE_CAPSULE:
         sections[0] = (struct he_section){params->bits, chunks * params->degree};
-        sections[1] =
-            (struct he_section){params->bfv.bits0, he_key_coefficients(params->bfv.lanes)};
+        sections[1] = (struct he_section){
+            params->bfv.bits0, he_key_coefficients_of(params->degree, params->bfv.lanes)};
         sections[2] = (struct he_section){params->bfv.bits1, params->degree};
         return 3;
     }
@@ -42,7 +43,11 @@ void he_add(const struct he_params *params, size_t n, uint8_t *sum, const uint8_
     unsigned count = he_sections(params, n, sections);
     for (unsigned i = 0; i < count; i++) {
         size_t bytes = he_section_bytes(&sections[i]);
-        ops->add_packed(sum, payload, bytes, sections[i].bits);
+        if (sections[i].bits > 64) {
+            kern_wide_add_packed(sum, payload, bytes, sections[i].bits);
+        } else {
+            ops->add_packed(sum, payload, bytes, sections[i].bits);
+        }
         sum += bytes;
         payload += bytes;
     }

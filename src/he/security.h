@@ -16,6 +16,9 @@ enum { SECURITY_MARGIN_BITS = 3 };
  */
 unsigned security_largest_modulus_bits(size_t degree);
 
+/** Bit length of q = modulus, or of modulus * modulus2 where that is not 0. */
+unsigned security_modulus_bits(uint64_t modulus, uint64_t modulus2);
+
 /** Bits between log2 q and that limit: limit - bit length of q; negative above it or off the
  * table. */
 int security_margin_bits(size_t degree, uint64_t modulus);
@@ -27,7 +30,8 @@ struct security_estimate {
     double one_time_key;
 };
 
-/** @return 0, or -1 where nothing has been estimated; out untouched */
+/** @param modulus  q, or its first prime: one set has been estimated at each degree
+ * @return 0, or -1 where nothing has been estimated; out untouched */
 int security_estimate_of(size_t degree, uint64_t modulus, struct security_estimate *out);
 
 #endif

@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Secret keys of N = 2048 as bytes, little-endian (N = 4096: he_wide_key_file.c):
+ *
+ *    0  "CRNK"       4
+ *    4  version      u16  1
+ *    6  reserved     u16  0
+ *    8  length       u32  600
+ *   12  degree       u32  2048
+ *   16  modulus      u64
+ *   24  id           32   of the pair: BLAKE2b-256 of the public key's bytes
+ *   56  s            N fields of 2 bits: 0, 1, and 2 for -1
+ *  568  digest       32   BLAKE2b-256 of "cairn secret key v1" (zeros to 32 bytes) and all before
+ *
+ * Everything that depends on the coefficients lives in secret memory or is wiped, and is computed
+ * without a branch on them: reading a key takes as long whatever it is.
+ */
+#include <string.h>
+
+#include "digest.h"
+#include "he_declassify.h"
+#include "he_keys.h"
+#include "he_noise.h"
+#include "he_sample.h"
+#include "he_wide.h"
+#include "le.h"
+#include "secret.h"
+
+enum {
+    HEADER = 56,
+    FIELD_BITS = 2,
+    FIELDS = RING_DEGREE * FIELD_BITS / 8,
+    VERSION = 1,
+    DIGEST_AT = HEADER + FIELDS,
+};
+_Static_assert(DIGEST_AT + DIGEST_SIZE == HE_SECRET_KEY_SIZE, "the length in he.h");
+_Static_assert((int)HE_KEY_ID_SIZE == (int)DIGEST_SIZE, "an id is a digest");
+/* A residue 0, 1 or q - 1 is told by its bits 0 and 49 */
+_Static_assert((RING_Q_VALUE - 1) % 2 == 0 && (RING_Q_VALUE - 1) >> 49 == 1, "-1 mod q");
+
+static const uint8_t magic[4] = {'C', 'R', 'N', 'K'};
+
+int he_public_key_id(const struct he_public_key *key, uint8_t id[HE_KEY_ID_SIZE])
+{
+    struct buf bytes = {0};
+    int rc = he_public_key_write(key, &bytes);
+    if (rc == 0) {
+        digest_of(bytes.data, bytes.size, id);
+    }
+    buf_release(&bytes);
+    return rc;
+}
+
+static void key_digest(const uint8_t *bytes, uint8_t out[DIGEST_SIZE])
+{
+    static const char label[32] = "cairn secret key v1";
+    struct digest_state state;
+    digest_init(&state);
+    digest_update(&state, label, sizeof label);
+    digest_update(&state, bytes, DIGEST_AT);
+    digest_final(&state, out);
+    secret_wipe(&state, sizeof state);
+}
+
+size_t he_secret_key_size(const struct he_secret_key *key)
+{
+    return key->wide != NULL ? HE_SECRET_KEY_WIDE_SIZE : HE_SECRET_KEY_SIZE;
+}
+
+int he_secret_key_write(const struct he_secret_key *key, const uint8_t id[HE_KEY_ID_SIZE],
+                        uint8_t *out)
+{
+    if (key->wide != NULL) {
+        return he_wide_secret_key_write(key, id, out);
+    }
+    memset(out, 0, HE_SECRET_KEY_SIZE);
+    struct he_scratch *s = he_scratch_new();
+    if (s == NULL) {
+        return CAIRN_ERR_NO_MEMORY;
+    }
+    memcpy(s->a, key->hat[RING_Q], sizeof s->a);
+    kern_get()->ntt_inv(s->a, ring_get(RING_Q));
+    for (size_t i = 0; i < RING_DEGREE; i++) {
+        s->a[i] = (s->a[i] & 1) | s->a[i] >> 49 << 1;
+    }
+    memcpy(out, magic, sizeof magic);
+    le_put16(out + 4, VERSION);
+    le_put32(out + 8, HE_SECRET_KEY_SIZE);
+    le_put32(out + 12, RING_DEGREE);
+    le_put64(out + 16, RING_Q_VALUE);
+    memcpy(out + 24, id, HE_KEY_ID_SIZE);
+    kern_get()->pack_bits(out + HEADER, s->a, RING_DEGREE, FIELD_BITS);
+    key_digest(out, out + DIGEST_AT);
+    he_scratch_free(s);
+    return 0;
+}
+
+static int check_header(struct span bytes, struct cairn_problem *why)
+{
+    const char *hint = "is this the secret key that keygen wrote, whole?";
+    if (bytes.size != HE_SECRET_KEY_SIZE || memcmp(bytes.data, magic, sizeof magic) != 0 ||
+        le_get32(bytes.data + 8) != HE_SECRET_KEY_SIZE) {
+        return problem_set(why, CAIRN_ERR_MALFORMED, hint,
+                           "not a secret key: %zu bytes where %d are expected", bytes.size,
+                           HE_SECRET_KEY_SIZE);
+    }
+    if (le_get16(bytes.data + 4) != VERSION || le_get16(bytes.data + 6) != 0) {
+        return problem_set(why, CAIRN_ERR_MALFORMED, "use the version of cairn that made it",
+                           "secret key of version %u, this program reads version %d",
+                           (unsigned)le_get16(bytes.data + 4), VERSION);
+    }
+    if (le_get32(bytes.data + 12) != RING_DEGREE || le_get64(bytes.data + 16) != RING_Q_VALUE) {
+        return problem_set(why, CAIRN_ERR_MALFORMED, hint, "secret key of another ring");
+    }
+    uint8_t digest[DIGEST_SIZE];
+    key_digest(bytes.data, digest);
+    int equal = secret_equal(digest, bytes.data + DIGEST_AT, DIGEST_SIZE);
+    if (!equal) {
+        return problem_set(why, CAIRN_ERR_INTEGRITY, hint,
+                           "the secret key's digest does not match: the file is damaged");
+    }
+    return 0;
+}
+
+/* s->small = the coefficients. @return nonzero unless all are ternary and not too many */
+static uint64_t unpack(const uint8_t *fields, struct he_scratch *s)
+{
+    uint64_t bad = 0;
+    uint64_t weight = 0;
+    kern_get()->unpack_bits(s->a, fields, RING_DEGREE, FIELD_BITS);
+    for (size_t i = 0; i < RING_DEGREE; i++) {
+        bad |= s->a[i] & s->a[i] >> 1;
+        weight += (s->a[i] & 1) + (s->a[i] >> 1);
+        s->small[i] = (int32_t)(s->a[i] & 1) - (int32_t)(s->a[i] >> 1);
+    }
+    bad |= (HE_NOISE_MAX_KEY_WEIGHT - weight) >> 63;
+    return bad;
+}
+
+int he_secret_key_read(struct span bytes, struct he_secret_key **out, uint8_t id[HE_KEY_ID_SIZE],
+                       struct cairn_problem *why)
+{
+    if (he_wide_is_secret_key(bytes)) {
+        return he_wide_secret_key_read(bytes, out, id, why);
+    }
+    int rc = check_header(bytes, why);
+    if (rc != 0) {
+        return rc;
+    }
+    struct he_scratch *s = he_scratch_new();
+    struct he_secret_key *key = secret_alloc(sizeof *key);
+    if (s == NULL || key == NULL) {
+        rc = problem_set(why, CAIRN_ERR_NO_MEMORY, NULL, "no memory for a secret key");
+        goto cleanup;
+    }
+    uint64_t bad = unpack(bytes.data + HEADER, s);
+    he_declassify(&bad, sizeof bad); /* of a key that is kept: it is one */
+    if (bad != 0) {
+        rc = problem_set(why, CAIRN_ERR_MALFORMED, "make a new key pair",
+                         "the secret key's coefficients are not those of a key");
+        goto cleanup;
+    }
+    for (int p = 0; p < RING_PRIMES; p++) {
+        const struct kern_ntt *ring = ring_get((enum ring_prime)p);
+        kern_get()->lift_small(key->hat[p], s->small, RING_DEGREE, &ring->modulus);
+        kern_get()->ntt_fwd(key->hat[p], ring);
+    }
+    memcpy(id, bytes.data + 24, HE_KEY_ID_SIZE);
+    *out = key;
+    key = NULL;
+cleanup:
+    he_secret_key_free(key);
+    he_scratch_free(s);
+    return rc;
+}
