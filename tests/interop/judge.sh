@@ -1,0 +1,51 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# One round with a judge: judge.sh node|node7|tenseal SEAL_TOOL HOME WORK
+# Our objects are written, the judge opens them and writes its own, and those are read.
+set -eu
+
+judge=$1
+tool=$2
+home=$3
+work=$4
+here=$(dirname "$0")
+
+case $judge in
+node)
+    node=${CAIRN_NODE:-node}
+    if [ ! -d "$home/node_modules/node-seal" ] || ! command -v "$node" > /dev/null 2>&1; then
+        echo "interop: node-seal is not here, skipped"
+        exit 77
+    fi
+    ;;
+node7)
+    if [ ! -x "$home/node7/node_modules/.bin/node" ]; then
+        echo "interop: Node 24 and node-seal 7 are not here (CAIRN_NODE24=1 fetches them), skipped"
+        exit 77
+    fi
+    ;;
+tenseal)
+    if ! "$home/venv/bin/python" -c 'import tenseal' 2> /dev/null; then
+        echo "interop: TenSEAL is not here, skipped"
+        exit 77
+    fi
+    ;;
+esac
+
+rm -rf "$work"
+mkdir -p "$work"
+"$tool" write "$work"
+case $judge in
+node)
+    "$node" "$here/judge.js" "$home" "$work"
+    "$tool" read "$work"
+    ;;
+node7)
+    "$home/node7/node_modules/.bin/node" "$here/judge7.mjs" "$home/node7" "$work"
+    ;;
+tenseal)
+    "$home/venv/bin/python" "$here/judge.py" "$work/ckks_v37" "$work/ckks"
+    "$tool" read-tenseal "$work"
+    ;;
+esac
+echo "interop: $judge agrees"
