@@ -169,31 +169,72 @@ static int open_beside(const char *path, unsigned mode, char **name)
     return -1;
 }
 
+int file_draft_open(struct file_draft *draft, const char *path, unsigned mode,
+                    struct cairn_problem *why)
+{
+    *draft = (struct file_draft){.path = path};
+    draft->fd = open_beside(path, mode, &draft->beside);
+    if (draft->fd < 0) {
+        return failed(why, path, "create a file beside it");
+    }
+    return CAIRN_OK;
+}
+
+int file_draft_write(struct file_draft *draft, const void *bytes, size_t size,
+                     struct cairn_problem *why)
+{
+    return write_all(draft->fd, bytes, size) == 0 ? CAIRN_OK : failed(why, draft->path, "write");
+}
+
+void file_draft_drop(struct file_draft *draft)
+{
+    if (draft->beside) {
+        (void)close(draft->fd);
+        (void)unlink(draft->beside);
+        free(draft->beside);
+    }
+    *draft = (struct file_draft){0};
+}
+
+int file_draft_finish(struct file_draft *draft, bool durable, struct cairn_problem *why)
+{
+    if (!draft->beside) {
+        return CAIRN_ERR_BUG; /* nothing is open */
+    }
+    int error = CAIRN_OK;
+    if (durable && fsync(draft->fd) != 0) {
+        error = failed(why, draft->path, "write");
+    }
+    if (close(draft->fd) != 0 && !error) {
+        error = failed(why, draft->path, "write");
+    }
+    if (!error && rename(draft->beside, draft->path) != 0) {
+        error = failed(why, draft->path, "replace");
+    }
+    if (error) {
+        (void)unlink(draft->beside);
+    } else if (durable && sync_folder(draft->path) != 0) {
+        error = failed(why, draft->path, "flush the folder of");
+    }
+    free(draft->beside);
+    *draft = (struct file_draft){0};
+    return error;
+}
+
 static int replace(const char *path, const void *bytes, size_t size, unsigned mode, bool durable,
                    struct cairn_problem *why)
 {
-    char *beside = NULL;
-    int error = CAIRN_OK;
-    int fd = open_beside(path, mode, &beside);
-    if (fd < 0) {
-        return failed(why, path, "create a file beside it");
-    }
-    if (write_all(fd, bytes, size) != 0 || (durable && fsync(fd) != 0)) {
-        error = failed(why, path, "write");
-    }
-    if (close(fd) != 0 && !error) {
-        error = failed(why, path, "write");
-    }
-    if (!error && rename(beside, path) != 0) {
-        error = failed(why, path, "replace");
-    }
+    struct file_draft draft;
+    int error = file_draft_open(&draft, path, mode, why);
     if (error) {
-        (void)unlink(beside);
-    } else if (durable && sync_folder(path) != 0) {
-        error = failed(why, path, "flush the folder of");
+        return error;
     }
-    free(beside);
-    return error;
+    error = file_draft_write(&draft, bytes, size, why);
+    if (error) {
+        file_draft_drop(&draft);
+        return error;
+    }
+    return file_draft_finish(&draft, durable, why);
 }
 
 int file_replace(const char *path, const void *bytes, size_t size, unsigned mode,

@@ -31,6 +31,31 @@ CAIRN_MUST_CHECK int file_replace(const char *path, const void *bytes, size_t si
  */
 CAIRN_MUST_CHECK int file_rewrite(const char *path, const void *bytes, size_t size, unsigned mode,
                                   struct cairn_problem *why);
+/**
+ * A file that is written piece by piece and still appears whole or not at all: a temporary file
+ * beside it, which file_draft_finish puts in its place. Zero-initialised is empty. Owner calls
+ * file_draft_finish or file_draft_drop.
+ */
+struct file_draft {
+    const char *path; /* borrowed */
+    char *beside;     /* NULL: nothing is open */
+    int fd;
+};
+/** @retval CAIRN_ERR_STORAGE nothing is open */
+CAIRN_MUST_CHECK int file_draft_open(struct file_draft *draft, const char *path, unsigned mode,
+                                     struct cairn_problem *why);
+/** @retval CAIRN_ERR_STORAGE file_draft_drop is still the owner's to call */
+CAIRN_MUST_CHECK int file_draft_write(struct file_draft *draft, const void *bytes, size_t size,
+                                      struct cairn_problem *why);
+/** Flush and replace. The draft is empty afterwards, whatever happens.
+ * @param durable  with the two fsyncs of file_replace
+ * @retval CAIRN_ERR_STORAGE the old file stands
+ * @retval CAIRN_ERR_BUG nothing is open */
+CAIRN_MUST_CHECK int file_draft_finish(struct file_draft *draft, bool durable,
+                                       struct cairn_problem *why);
+/** Leave the old file as it is; an empty draft is ignored. */
+void file_draft_drop(struct file_draft *draft);
+
 /** Append and flush one run of bytes, creating the file (0644). @retval CAIRN_ERR_STORAGE */
 CAIRN_MUST_CHECK int file_append(const char *path, const void *bytes, size_t size,
                                  struct cairn_problem *why);

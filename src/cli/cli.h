@@ -44,6 +44,8 @@ enum cli_kind {
     CLI_FLAG,   /* into: bool *, set true */
     CLI_TEXT,   /* into: const char ** */
     CLI_NUMBER, /* into: unsigned *, least .. most */
+    CLI_COUNT,  /* into: uint64_t *, any */
+    CLI_REAL,   /* into: double *, finite and above 0 */
 };
 
 struct cli_option {
@@ -68,6 +70,9 @@ enum { CLI_HELPED = 1 }; /* the help was asked for and is printed: nothing more 
 CAIRN_MUST_CHECK int cli_parse(struct cli *cli, int *argc, char ***argv,
                                const struct cli_option *options, size_t n_options, int least,
                                int most, struct cairn_problem *why);
+/** A whole number. @retval CAIRN_ERR_USAGE names the option */
+CAIRN_MUST_CHECK int cli_read_count(const char *option, const char *text, uint64_t *out,
+                                    struct cairn_problem *why);
 /** The word of the list that is written most like `word`, or NULL when none is near. name(i) is
  * NULL behind the last one. */
 const char *cli_nearest(const char *word, const char *(*name)(const void *list, size_t i),
@@ -112,11 +117,15 @@ int cli_error_from(const char *name, int exit_code);
 
 #define CLI_COMMAND(name)                                                                          \
     int name(struct cli *cli, int argc, char **argv, struct cairn_problem *why)
+CLI_COMMAND(cmd_add);
 CLI_COMMAND(cmd_agg);
 CLI_COMMAND(cmd_check);
 CLI_COMMAND(cmd_compare);
+CLI_COMMAND(cmd_decrypt);
 CLI_COMMAND(cmd_demo);
+CLI_COMMAND(cmd_encrypt);
 CLI_COMMAND(cmd_inspect);
+CLI_COMMAND(cmd_keygen);
 CLI_COMMAND(cmd_log);
 CLI_COMMAND(cmd_node);
 CLI_COMMAND(cmd_push);

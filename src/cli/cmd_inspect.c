@@ -10,7 +10,9 @@
 #include "json.h"
 #include "model_message.h"
 #include "safetensors.h"
+#include "secret_file.h"
 #include "table.h"
+#include "update_file.h"
 
 /* Larger files are no model that one process could have held in float32 beside its workspace. */
 static const size_t largest_file = (size_t)8 << 30;
@@ -142,6 +144,162 @@ static int inspect_json(struct cli *cli, const char *path, struct span bytes, js
     return error;
 }
 
+/* ---- the cryptography on files: read in runs, whatever their size ---- */
+
+static void add_params(json_t *document, const struct he_params *params)
+{
+    (void)json_object_update_new(
+        document, json_pack("{s:s, s:s, s:i, s:I}", "parameters", params->id, "profile",
+                            he_profile_name(params->profile), "value_bits", (int)params->value_bits,
+                            "most_contributors", (json_int_t)params->max_contributors));
+}
+
+static int inspect_public(const char *path, json_t *document, struct cairn_problem *why)
+{
+    struct session session = {0};
+    int error = session_read(path, &session, why);
+    if (error) {
+        return error;
+    }
+    add_params(document, &session.params);
+    (void)json_object_update_new(
+        document, json_pack("{s:f, s:I, s:I}", "range", session.range, "largest_samples",
+                            (json_int_t)session.largest_samples, "frame_params",
+                            (json_int_t)session.frame_params));
+    add_hex(document, "nonce", session.nonce, HE_NONCE_SIZE);
+    if (session.key != NULL) {
+        add_hex(document, "key", session.key_id, HE_KEY_ID_SIZE);
+    }
+    session_release(&session);
+    return 0;
+}
+
+/* Which pair it is of, and nothing of the key. */
+static int inspect_secret(const char *path, json_t *document, struct cairn_problem *why)
+{
+    struct he_secret_key *key = NULL;
+    uint8_t id[HE_KEY_ID_SIZE];
+    int error = secret_file_read(path, &key, id, why);
+    if (!error) {
+        add_hex(document, "key", id, sizeof id);
+    }
+    he_secret_key_free(key);
+    return error;
+}
+
+static json_t *set_members(const struct buf *set)
+{
+    json_t *members = json_array();
+    for (size_t i = 0; i < 8 * set->size; i++) {
+        if (set->data[i / 8] >> (i % 8) & 1) {
+            (void)json_array_append_new(members, json_integer((json_int_t)i));
+        }
+    }
+    return members;
+}
+
+static void describe_update(const struct update_header *h, json_t *document)
+{
+    add_params(document, &h->params);
+    add_hex(document, "nonce", h->nonce, sizeof h->nonce);
+    if (h->params.profile != HE_NONE) {
+        add_hex(document, "key", h->key_id, sizeof h->key_id);
+    }
+    (void)json_object_update_new(
+        document, json_pack("{s:I, s:I, s:o, s:I, s:I, s:s, s:I, s:I}", "round",
+                            (json_int_t)h->round, "contributors", (json_int_t)h->contributors,
+                            "members", set_members(&h->set), "samples", (json_int_t)h->weight,
+                            "largest_samples", (json_int_t)h->largest_samples, "format",
+                            tensor_format_name(h->format), "frames", (json_int_t)h->plan.n_frames,
+                            "params", (json_int_t)h->shape.n_params));
+    if (h->has_base) {
+        add_hex(document, "base", h->base, sizeof h->base);
+    }
+}
+
+static json_t *describe_tensors(const struct model_shape *shape)
+{
+    json_t *tensors = json_array();
+    for (size_t i = 0; i < shape->n_tensors; i++) {
+        (void)json_array_append_new(tensors, describe_tensor(&shape->tensors[i]));
+    }
+    return tensors;
+}
+
+static int inspect_update(const char *path, json_t *document, struct cairn_problem *why)
+{
+    struct update_file file;
+    struct buf work = {0};
+    struct wire_frame frame;
+    int error = update_file_open(&file, path, why);
+    if (error) {
+        return error;
+    }
+    for (uint32_t i = 0; i < file.header.plan.n_frames && !error; i++) {
+        error = update_file_frame(&file, i, &work, &frame, why);
+    }
+    if (!error) {
+        describe_update(&file.header, document);
+        (void)json_object_set_new(document, "tensors", describe_tensors(&file.header.shape));
+    }
+    buf_release(&work);
+    update_file_close(&file);
+    return error;
+}
+
+static int inspect_array(const char *path, json_t *document, struct cairn_problem *why)
+{
+    struct tensor_file file;
+    uint8_t digest[DIGEST_SIZE];
+    char hex[DIGEST_HEX_SIZE];
+    int error = tensor_file_open(&file, path, why);
+    if (error) {
+        return error;
+    }
+    error = tensor_file_digest(&file, digest, why);
+    if (!error) {
+        digest_hex(digest, DIGEST_SIZE, hex);
+        (void)json_object_update_new(
+            document, json_pack("{s:I, s:s, s:o}", "params", (json_int_t)file.shape.n_params,
+                                "model_digest", hex, "tensors", describe_tensors(&file.shape)));
+    }
+    tensor_file_close(&file);
+    return error;
+}
+
+/* @return false: it is of another kind, and nothing has been done */
+static bool inspect_streamed(const char *path, json_t *document, int *error,
+                             struct cairn_problem *why)
+{
+    static const struct {
+        const char *magic;
+        const char *kind;
+        int (*inspect)(const char *path, json_t *document, struct cairn_problem *why);
+    } kinds[] = {
+        {"CRNS", "public file of a key pair", inspect_public},
+        {"CRNU", "update file", inspect_update},
+        {"CRNK", "secret key", inspect_secret},
+        {"\x93NUMPY", ".npy array", inspect_array},
+    };
+    struct input in;
+    uint8_t start[6] = {0};
+    if (input_open(&in, path, NULL) != 0) {
+        return false;
+    }
+    const bool read = in.size >= sizeof start && input_read(&in, 0, start, sizeof start, NULL) == 0;
+    const uint64_t size = in.size;
+    input_close(&in);
+    for (size_t i = 0; read && i < sizeof kinds / sizeof kinds[0]; i++) {
+        if (memcmp(start, kinds[i].magic, strlen(kinds[i].magic)) == 0) {
+            (void)json_object_set_new(document, "bytes", json_integer((json_int_t)size));
+            set_kind(document, kinds[i].kind);
+            *error = kinds[i].inspect(path, document, why);
+            return true;
+        }
+    }
+    return false;
+}
+
 static bool begins(struct span bytes, const char *magic, size_t at)
 {
     size_t n = strlen(magic);
@@ -180,8 +338,8 @@ static int inspect(struct cli *cli, const char *path, struct span bytes, json_t 
     }
     return problem_set(
         why, CAIRN_ERR_DATA,
-        "known are: safetensors, config.json, summary.json, node logs, batches, model "
-        "messages",
+        "known are: safetensors, .npy, keys, update files, config.json, summary.json, node logs, "
+        "batches, model messages",
         "%s is none of the files that cairn writes or reads", path);
 }
 
@@ -239,12 +397,16 @@ int cmd_inspect(struct cli *cli, int argc, char **argv, struct cairn_problem *wh
         return error;
     }
     struct buf bytes = {0};
-    json_t *document = NULL;
-    error = file_read(argv[0], largest_file, &bytes, why);
-    if (!error) {
-        document = json_pack("{s:s, s:I}", "file", argv[0], "bytes", (json_int_t)bytes.size);
-        error =
-            document ? inspect(cli, argv[0], buf_span(&bytes), document, why) : cli_no_memory(why);
+    json_t *document = json_pack("{s:s}", "file", argv[0]);
+    if (document == NULL) {
+        return cli_no_memory(why);
+    }
+    if (!inspect_streamed(argv[0], document, &error, why)) {
+        error = file_read(argv[0], largest_file, &bytes, why);
+        if (!error) {
+            (void)json_object_set_new(document, "bytes", json_integer((json_int_t)bytes.size));
+            error = inspect(cli, argv[0], buf_span(&bytes), document, why);
+        }
     }
     if (!error && cli->json) {
         error = cli_print_json(cli, json_incref(document), why);

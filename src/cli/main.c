@@ -27,6 +27,14 @@ static const struct cli_command commands[] = {
     {"status", cmd_status, "what a running node is doing", "status address|URL [options]"},
     {"log", cmd_log, "a running node's log", "log address|URL [options]"},
     {"schema", cmd_schema, "the JSON Schema of config.json", "schema [options]"},
+    {"keygen", cmd_keygen, "a key pair for the cryptography on files",
+     "keygen --contributors N [--out NAME] [options]"},
+    {"encrypt", cmd_encrypt, "a model becomes an update file",
+     "encrypt --key PUBLIC --index I --in MODEL --out UPDATE [options]"},
+    {"add", cmd_add, "update files become one; no key is needed",
+     "add --out SUM UPDATE... [options]"},
+    {"decrypt", cmd_decrypt, "a sum becomes the weighted mean of its models",
+     "decrypt --key SECRET --in SUM --out MODEL [options]"},
     {"inspect", cmd_inspect, "tell what a file is and what is in it", "inspect FILE [options]"},
 };
 

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <getopt.h>
 #include <limits.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -73,6 +74,32 @@ static int set_number(const struct cli_option *option, const char *text, struct 
     return 0;
 }
 
+int cli_read_count(const char *option, const char *text, uint64_t *out, struct cairn_problem *why)
+{
+    char *end = NULL;
+    errno = 0;
+    unsigned long long value = strtoull(text, &end, 10);
+    if (text[0] < '0' || text[0] > '9' || *end != 0 || errno != 0) {
+        return problem_set(why, CAIRN_ERR_USAGE, NULL, "--%s %s: a whole number is needed", option,
+                           text);
+    }
+    *out = value;
+    return 0;
+}
+
+static int set_real(const struct cli_option *option, const char *text, struct cairn_problem *why)
+{
+    char *end = NULL;
+    double value = strtod(text, &end);
+    const bool begins = (text[0] >= '0' && text[0] <= '9') || text[0] == '.';
+    if (!begins || end == text || *end != 0 || !isfinite(value) || !(value > 0)) {
+        return problem_set(why, CAIRN_ERR_USAGE, NULL, "--%s %s: a number above 0 is needed",
+                           option->name, text);
+    }
+    *(double *)option->into = value;
+    return 0;
+}
+
 static int set_option(const struct cli_option *option, const char *text, struct cairn_problem *why)
 {
     switch (option->kind) {
@@ -84,6 +111,10 @@ static int set_option(const struct cli_option *option, const char *text, struct 
         return 0;
     case CLI_NUMBER:
         return set_number(option, text, why);
+    case CLI_COUNT:
+        return cli_read_count(option->name, text, option->into, why);
+    case CLI_REAL:
+        return set_real(option, text, why);
     }
     return CAIRN_ERR_BUG;
 }

@@ -60,8 +60,9 @@ static int add_metadata(json_t *header, const char *const *pairs, size_t n_pairs
 
 static int add_tensor(json_t *header, const struct model_tensor *tensor, struct cairn_problem *why)
 {
-    json_int_t begin = (json_int_t)(tensor->offset * sizeof(float));
-    json_int_t end = begin + (json_int_t)(tensor->count * sizeof(float));
+    const json_int_t size = sizeof(float);
+    json_int_t begin = (json_int_t)tensor->offset * size;
+    json_int_t end = begin + (json_int_t)tensor->count * size;
     json_t *entry;
 
     if (strcmp(tensor->name, METADATA_KEY) == 0) {
@@ -93,28 +94,35 @@ static int append_header(struct buf *file, const json_t *header)
     return 0;
 }
 
-int safetensors_write(const char *path, const struct model_shape *shape, const float *model,
-                      const char *const *metadata_pairs, size_t n_metadata_pairs,
-                      struct cairn_problem *why)
+int safetensors_header(const struct model_shape *shape, const char *const *metadata_pairs,
+                       size_t n_metadata_pairs, struct buf *out, struct cairn_problem *why)
 {
-    struct buf file = {0};
     json_t *header = json_object();
     int err = add_metadata(header, metadata_pairs, n_metadata_pairs, why);
 
     for (size_t t = 0; !err && t < shape->n_tensors; t++) {
         err = add_tensor(header, &shape->tensors[t], why);
     }
-    if (err) {
-        goto cleanup;
+    if (!err && append_header(out, header)) {
+        err = problem_set(why, CAIRN_ERR_NO_MEMORY, NULL, "no memory for the header of a model");
     }
-    if (append_header(&file, header) ||
-        buf_append(&file, model, shape->n_params * sizeof *model)) {
-        err = problem_set(why, CAIRN_ERR_NO_MEMORY, NULL, "no memory to write %s", path);
-        goto cleanup;
-    }
-    err = file_replace(path, file.data, file.size, 0644, why);
-cleanup:
     json_decref(header);
+    return err;
+}
+
+int safetensors_write(const char *path, const struct model_shape *shape, const float *model,
+                      const char *const *metadata_pairs, size_t n_metadata_pairs,
+                      struct cairn_problem *why)
+{
+    struct buf file = {0};
+    int err = safetensors_header(shape, metadata_pairs, n_metadata_pairs, &file, why);
+
+    if (!err && buf_append(&file, model, shape->n_params * sizeof *model)) {
+        err = problem_set(why, CAIRN_ERR_NO_MEMORY, NULL, "no memory to write %s", path);
+    }
+    if (!err) {
+        err = file_replace(path, file.data, file.size, 0644, why);
+    }
     buf_release(&file);
     return err;
 }
@@ -130,8 +138,8 @@ struct entry {
 
 /* One file while it is read. */
 struct reading {
-    const char *name; /* of the file, for messages */
-    struct span data; /* the tensors' bytes */
+    const char *name;   /* of the file, for messages */
+    uint64_t data_size; /* of the tensors' bytes */
     struct entry *entries;
     size_t n_entries;
     struct cairn_problem *why;
@@ -272,15 +280,15 @@ static int check_cover(const struct reading *r)
         end = e->end;
         before = e->name;
     }
-    if (end > r->data.size) {
+    if (end > r->data_size) {
         return problem_set(r->why, CAIRN_ERR_DATA, "copy the file again: it is cut off",
-                           "%s: tensor \"%s\" ends at byte %" PRIu64 ", the file holds %zu",
-                           r->name, before, end, r->data.size);
+                           "%s: tensor \"%s\" ends at byte %" PRIu64 ", the file holds %" PRIu64,
+                           r->name, before, end, r->data_size);
     }
-    if (end < r->data.size) {
+    if (end < r->data_size) {
         return problem_set(r->why, CAIRN_ERR_DATA, hint_broken,
-                           "%s: %zu bytes behind the last tensor, \"%s\"", r->name,
-                           r->data.size - (size_t)end, before);
+                           "%s: %" PRIu64 " bytes behind the last tensor, \"%s\"", r->name,
+                           r->data_size - end, before);
     }
     return 0;
 }
@@ -305,34 +313,36 @@ static int build_shape(const struct reading *r, struct model_shape *shape)
     return 0;
 }
 
-/* Find header and data in the bytes. @return the header, or NULL with why */
-static json_t *open_header(struct reading *r, struct span bytes)
+int safetensors_data_at(const uint8_t first[LENGTH_SIZE], uint64_t size, const char *name,
+                        uint64_t *data_at, struct cairn_problem *why)
+{
+    uint64_t length;
+
+    if (size < LENGTH_SIZE) {
+        return problem_set(why, CAIRN_ERR_DATA, "this is no safetensors file",
+                           "%s: %" PRIu64 " bytes, not even a header length", name, size);
+    }
+    memcpy(&length, first, sizeof length);
+    if (length > HEADER_LIMIT) {
+        return problem_set(why, CAIRN_ERR_DATA, "this is no safetensors file",
+                           "%s: header length %" PRIu64 ", at most %" PRIu64 " are allowed", name,
+                           length, HEADER_LIMIT);
+    }
+    if (length > size - LENGTH_SIZE) {
+        return problem_set(why, CAIRN_ERR_DATA, "copy the file again: it is cut off",
+                           "%s: header length %" PRIu64 ", but only %" PRIu64 " bytes follow", name,
+                           length, size - LENGTH_SIZE);
+    }
+    *data_at = LENGTH_SIZE + length;
+    return 0;
+}
+
+/* @return the header, or NULL with why */
+static json_t *parse_header(const struct reading *r, struct span text)
 {
     struct cairn_problem inner;
-    uint64_t length;
-    json_t *header;
+    json_t *header = json_parse(text, r->name, &inner);
 
-    if (bytes.size < LENGTH_SIZE) {
-        (void)problem_set(r->why, CAIRN_ERR_DATA, "this is no safetensors file",
-                          "%s: %zu bytes, not even a header length", r->name, bytes.size);
-        return NULL;
-    }
-    memcpy(&length, bytes.data, sizeof length);
-    if (length > HEADER_LIMIT) {
-        (void)problem_set(r->why, CAIRN_ERR_DATA, "this is no safetensors file",
-                          "%s: header length %" PRIu64 ", at most %" PRIu64 " are allowed", r->name,
-                          length, HEADER_LIMIT);
-        return NULL;
-    }
-    if (length > bytes.size - LENGTH_SIZE) {
-        (void)problem_set(r->why, CAIRN_ERR_DATA, "copy the file again: it is cut off",
-                          "%s: header length %" PRIu64 ", but only %zu bytes follow", r->name,
-                          length, bytes.size - LENGTH_SIZE);
-        return NULL;
-    }
-    r->data.data = bytes.data + LENGTH_SIZE + length;
-    r->data.size = bytes.size - LENGTH_SIZE - (size_t)length;
-    header = json_parse((struct span){bytes.data + LENGTH_SIZE, (size_t)length}, r->name, &inner);
     if (!header) {
         (void)problem_set(r->why, CAIRN_ERR_DATA, hint_broken, "%s", inner.what);
         return NULL;
@@ -346,17 +356,22 @@ static json_t *open_header(struct reading *r, struct span bytes)
     return header;
 }
 
-int safetensors_parse(struct span bytes, const char *name, struct model_shape *shape,
-                      float **model, struct cairn_problem *why)
+int safetensors_parse_shape(struct span start, uint64_t size, const char *name,
+                            struct model_shape *shape, struct cairn_problem *why)
 {
     struct reading r = {.name = name, .why = why};
     struct model_shape found = {0};
-    float *values = NULL;
-    json_t *header = open_header(&r, bytes);
-    int err = CAIRN_ERR_DATA;
+    uint64_t data_at = 0;
+    int err = safetensors_data_at(start.data, size, name, &data_at, why);
 
-    if (!header) {
+    if (err) {
         return err;
+    }
+    r.data_size = size - data_at;
+    json_t *header = parse_header(
+        &r, (struct span){start.data + LENGTH_SIZE, (size_t)data_at - LENGTH_SIZE});
+    if (!header) {
+        return CAIRN_ERR_DATA;
     }
     err = read_entries(&r, header);
     if (err) {
@@ -367,24 +382,38 @@ int safetensors_parse(struct span bytes, const char *name, struct model_shape *s
     if (!err) {
         err = build_shape(&r, &found);
     }
-    if (err) {
-        goto cleanup;
+    if (!err) {
+        *shape = found;
+        found = (struct model_shape){0};
     }
-    values = size_alloc_array(found.n_params + 1, sizeof *values); /* never of size 0 */
-    if (!values) {
-        err = problem_set(why, CAIRN_ERR_NO_MEMORY, NULL, "%s: no memory for %zu parameters", name,
-                          found.n_params);
-        goto cleanup;
-    }
-    if (found.n_params > 0) {
-        memcpy(values, r.data.data, found.n_params * sizeof *values);
-    }
-    *shape = found;
-    *model = values;
-    found = (struct model_shape){0};
 cleanup:
     model_shape_release(&found);
     free(r.entries);
     json_decref(header);
     return err;
+}
+
+int safetensors_parse(struct span bytes, const char *name, struct model_shape *shape,
+                      float **model, struct cairn_problem *why)
+{
+    struct model_shape found = {0};
+    int err = safetensors_parse_shape(bytes, bytes.size, name, &found, why);
+
+    if (err) {
+        return err;
+    }
+    float *values = size_alloc_array(found.n_params + 1, sizeof *values); /* never of size 0 */
+    if (!values) {
+        err = problem_set(why, CAIRN_ERR_NO_MEMORY, NULL, "%s: no memory for %zu parameters", name,
+                          found.n_params);
+        model_shape_release(&found);
+        return err;
+    }
+    size_t size = found.n_params * sizeof *values;
+    if (size > 0) {
+        memcpy(values, bytes.data + (bytes.size - size), size); /* they end where the file does */
+    }
+    *shape = found;
+    *model = values;
+    return 0;
 }

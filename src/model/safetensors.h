@@ -32,4 +32,26 @@ CAIRN_MUST_CHECK int safetensors_parse(struct span bytes, const char *name,
                                        struct model_shape *shape, float **model,
                                        struct cairn_problem *why);
 
+/** Where the tensors' bytes begin in a file that starts with these 8 bytes and is `size` long.
+ * @retval CAIRN_ERR_DATA  no such header is possible */
+CAIRN_MUST_CHECK int safetensors_data_at(const uint8_t first[8], uint64_t size, const char *name,
+                                         uint64_t *data_at, struct cairn_problem *why);
+/**
+ * Read only the shape: for files that are larger than memory. All checks of safetensors_parse.
+ * Element i of the flattened model lies at byte data_at + 4 i, float32 little-endian.
+ * @param start  the file's first safetensors_data_at bytes
+ * @param size   of the whole file
+ * @param shape  the caller's, model_shape_release; untouched on failure
+ * @retval CAIRN_ERR_DATA  each fault named with its tensor
+ */
+CAIRN_MUST_CHECK int safetensors_parse_shape(struct span start, uint64_t size, const char *name,
+                                             struct model_shape *shape, struct cairn_problem *why);
+/**
+ * Append the bytes that come before the tensors', which follow in the shape's order.
+ * @retval CAIRN_ERR_NO_MEMORY; CAIRN_ERR_DATA a name that the format does not allow
+ */
+CAIRN_MUST_CHECK int safetensors_header(const struct model_shape *shape,
+                                        const char *const *metadata_pairs, size_t n_metadata_pairs,
+                                        struct buf *out, struct cairn_problem *why);
+
 #endif

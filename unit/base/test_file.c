@@ -223,6 +223,28 @@ static void test_file__make_folders(void **state)
     assert_int_equal(rmdir("a"), 0);
 }
 
+static void test_file__draft(void **state)
+{
+    (void)state;
+    struct file_draft draft = {0};
+    file_draft_drop(&draft); /* empty: ignored */
+    assert_int_equal(file_append("f", "old", 3, NULL), CAIRN_OK);
+    assert_int_equal(file_draft_open(&draft, "f", 0644, NULL), CAIRN_OK);
+    assert_int_equal(file_draft_write(&draft, "ne", 2, NULL), CAIRN_OK);
+    assert_content("f", "old"); /* until it is whole */
+    file_draft_drop(&draft);
+    assert_content("f", "old");
+    assert_int_equal(entries(), 1);
+    assert_int_equal(file_draft_open(&draft, "f", 0644, NULL), CAIRN_OK);
+    assert_int_equal(file_draft_write(&draft, "ne", 2, NULL), CAIRN_OK);
+    assert_int_equal(file_draft_write(&draft, "w", 1, NULL), CAIRN_OK);
+    assert_int_equal(file_draft_finish(&draft, true, NULL), CAIRN_OK);
+    assert_content("f", "new");
+    assert_int_equal(entries(), 1);
+    assert_int_equal(file_draft_open(&draft, "no/f", 0644, NULL), CAIRN_ERR_STORAGE);
+    assert_int_equal(unlink("f"), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -234,6 +256,7 @@ int main(void)
         cmocka_unit_test(test_file__a_full_disk_loses_nothing),
         cmocka_unit_test(test_file__append),
         cmocka_unit_test(test_file__make_folders),
+        cmocka_unit_test(test_file__draft),
     };
     return cmocka_run_group_tests(tests, enter, leave);
 }

@@ -21,6 +21,8 @@ struct values {
     bool flag;
     const char *text;
     unsigned number;
+    uint64_t count;
+    double real;
 };
 
 static int parse(struct values *v, struct cli *cli, int *argc, char ***argv,
@@ -30,8 +32,10 @@ static int parse(struct values *v, struct cli *cli, int *argc, char ***argv,
         {"verbose", CLI_FLAG, NULL, "", &v->flag, 0, 0},
         {"data-dir", CLI_TEXT, "DIR", "", &v->text, 0, 0},
         {"port", CLI_NUMBER, "PORT", "", &v->number, 1, 65535},
+        {"samples", CLI_COUNT, "K", "", &v->count, 0, 0},
+        {"range", CLI_REAL, "R", "", &v->real, 0, 0},
     };
-    return cli_parse(cli, argc, argv, list, 3, 1, 2, why);
+    return cli_parse(cli, argc, argv, list, 5, 1, 2, why);
 }
 
 #define PARSE(...)                                                                                 \
@@ -62,6 +66,31 @@ static void test_options__what_follows_two_dashes_is_no_option(void **state)
     PARSE("--", "--port");
     assert_int_equal(error, 0);
     assert_string_equal(argv[0], "--port");
+}
+
+static void test_options__counts_and_reals(void **state)
+{
+    (void)state;
+    PARSE("a.json", "--samples", "18446744073709551615", "--range", "2.5e-3");
+    assert_int_equal(error, 0);
+    assert_true(v.count == UINT64_MAX && v.real == 2.5e-3);
+}
+
+static void test_options__bad_counts_and_reals(void **state)
+{
+    (void)state;
+    static char *const bad[][2] = {
+        {"--samples", "-1"},    {"--samples", "+1"},   {"--samples", "1x"}, {"--samples", ""},
+        {"--samples", " 1"},    {"--samples", "1e3"},  {"--samples", "18446744073709551616"},
+        {"--range", "0"},       {"--range", "-1"},     {"--range", ""},     {"--range", " 1"},
+        {"--range", "1,5"},     {"--range", "nan"},    {"--range", "inf"},  {"--range", "1e999"},
+        {"--range", "1x"},
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        PARSE("a.json", bad[i][0], bad[i][1]);
+        assert_int_equal(error, CAIRN_ERR_USAGE);
+        assert_true(v.count == 0 && v.real == 0);
+    }
 }
 
 static void test_options__number_out_of_range(void **state)
@@ -137,6 +166,8 @@ int main(void)
         cmocka_unit_test(test_options__unknown_names_the_nearest),
         cmocka_unit_test(test_options__missing_value),
         cmocka_unit_test(test_options__too_few_and_too_many),
+        cmocka_unit_test(test_options__counts_and_reals),
+        cmocka_unit_test(test_options__bad_counts_and_reals),
         cmocka_unit_test(test_options__nearest),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -389,6 +389,47 @@ static void test_safetensors__write_fails_whole(void **state)
     buf_release(&after);
 }
 
+/* Only the header is there, and the length of the rest is told. */
+static void test_safetensors__shape_alone(void **state)
+{
+    static const char header[] =
+        "{\"b\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[4,12]},"
+        "\"a\":{\"dtype\":\"F32\",\"shape\":[],\"data_offsets\":[0,4]}}";
+    uint64_t length = strlen(header);
+    uint64_t data_at = 0;
+    struct buf file = {0};
+    struct buf again = {0};
+    struct model_shape shape = {0}, none = {.n_params = 99};
+    struct cairn_problem why = {0};
+
+    (void)state;
+    assert_int_equal(buf_append(&file, &length, sizeof length), 0);
+    assert_int_equal(buf_append(&file, header, length), 0);
+    assert_int_equal(safetensors_data_at(file.data, file.size + 12, "m", &data_at, &why), 0);
+    assert_int_equal(data_at, file.size);
+    assert_int_equal(
+        safetensors_parse_shape(buf_span(&file), file.size + 12, "m", &shape, &why), 0);
+    assert_int_equal(shape.n_params, 3);
+    assert_string_equal(shape.tensors[0].name, "a"); /* the order of the bytes */
+    for (uint64_t rest = 0; rest < 20; rest++) {
+        if (rest != 12) {
+            assert_int_equal(
+                safetensors_parse_shape(buf_span(&file), file.size + rest, "m", &none, &why),
+                CAIRN_ERR_DATA);
+            assert_int_equal(none.n_params, 99);
+        }
+    }
+    assert_int_equal(safetensors_data_at(file.data, length + 7, "m", &data_at, &why),
+                     CAIRN_ERR_DATA); /* one byte of the header is missing */
+    assert_int_equal(safetensors_header(&shape, NULL, 0, &again, &why), 0);
+    model_shape_release(&shape);
+    assert_int_equal(
+        safetensors_parse_shape(buf_span(&again), again.size + 12, "m", &shape, &why), 0);
+    model_shape_release(&shape);
+    buf_release(&again);
+    buf_release(&file);
+}
+
 int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(test_safetensors__##name, setup, teardown)
@@ -406,6 +447,7 @@ int main(void)
         CASE(round_trip_property),
         CASE(survives_damage),
         CASE(write_fails_whole),
+        cmocka_unit_test(test_safetensors__shape_alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef FILES_INPUT_H
+#define FILES_INPUT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "buf.h"
+
+/**
+ * A regular file that is read in runs, at any place. Never mapped: a file that somebody shortens
+ * meanwhile is then an error and not a signal. Zero-initialised with fd -1 is closed.
+ */
+struct input {
+    const char *path; /* borrowed */
+    int fd;
+    uint64_t size;
+};
+
+/** @retval CAIRN_ERR_DATA  not there, not readable, no regular file: in->fd is -1 */
+CAIRN_MUST_CHECK int input_open(struct input *in, const char *path, struct cairn_problem *why);
+/** Closing what is closed is allowed. */
+void input_close(struct input *in);
+/** Exactly `size` bytes from `at` on. @retval CAIRN_ERR_DATA the file is shorter, or unreadable */
+CAIRN_MUST_CHECK int input_read(const struct input *in, uint64_t at, void *out, size_t size,
+                                struct cairn_problem *why);
+/** The same, appended to `out`. @retval CAIRN_ERR_NO_MEMORY also */
+CAIRN_MUST_CHECK int input_append(const struct input *in, uint64_t at, size_t size, struct buf *out,
+                                  struct cairn_problem *why);
+/** What the file is, by its first bytes, in words that fit behind "is". */
+const char *input_kind(const struct input *in);
+
+/** Would writing `path` destroy this file? False also when `path` does not exist. */
+bool input_is(const char *input_path, const char *path);
+/** @retval CAIRN_ERR_USAGE  `out` is the file `in` (NULL is ignored) */
+CAIRN_MUST_CHECK int input_keep(const char *in, const char *out, struct cairn_problem *why);
+/** Only keygen replaces a key. @retval CAIRN_ERR_USAGE  `out` is a secret key or a public file */
+CAIRN_MUST_CHECK int input_keep_keys(const char *out, struct cairn_problem *why);
+
+#endif

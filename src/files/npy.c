@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * .npy headers. The dictionary is Python source, but only one form of it is ever written, so this
+ * reads that form and no other: three keys in any order, each once, with a string, a boolean and a
+ * tuple of whole numbers.
+ */
+#include "npy.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "le.h"
+#include "problem.h"
+#include "sizes.h"
+
+enum { MAGIC = 6, PREFIX_1 = 10, PREFIX_2 = 12, ALIGN = 64 };
+static const uint8_t magic[MAGIC] = {0x93, 'N', 'U', 'M', 'P', 'Y'};
+
+static const char hint_save[] = "save it with numpy.save(path, array.astype('float32'))";
+
+bool npy_begins(struct span start)
+{
+    return start.size >= MAGIC && memcmp(start.data, magic, MAGIC) == 0;
+}
+
+/* The dictionary as it is read. */
+struct text {
+    const char *at, *end;
+};
+
+static void skip_space(struct text *t)
+{
+    while (t->at < t->end && (*t->at == ' ' || *t->at == '\n' || *t->at == '\t')) {
+        t->at++;
+    }
+}
+
+static bool take(struct text *t, const char *word)
+{
+    size_t n = strlen(word);
+    skip_space(t);
+    if ((size_t)(t->end - t->at) < n || memcmp(t->at, word, n) != 0) {
+        return false;
+    }
+    t->at += n;
+    return true;
+}
+
+/* A string in either quotes, without escapes, of fewer than `size` bytes. */
+static bool take_string(struct text *t, char *out, size_t size)
+{
+    skip_space(t);
+    if (t->at == t->end || (*t->at != '\'' && *t->at != '"')) {
+        return false;
+    }
+    const char *close = memchr(t->at + 1, *t->at, (size_t)(t->end - t->at) - 1);
+    if (close == NULL || (size_t)(close - t->at) > size ||
+        memchr(t->at, '\\', (size_t)(close - t->at)) != NULL) {
+        return false;
+    }
+    size_t n = (size_t)(close - t->at) - 1;
+    memcpy(out, t->at + 1, n);
+    out[n] = 0;
+    t->at = close + 1;
+    return true;
+}
+
+static bool take_number(struct text *t, uint64_t *out)
+{
+    uint64_t value = 0;
+    skip_space(t);
+    const char *first = t->at;
+    for (; t->at < t->end && *t->at >= '0' && *t->at <= '9'; t->at++) {
+        if (__builtin_mul_overflow(value, 10, &value) ||
+            __builtin_add_overflow(value, (uint64_t)(*t->at - '0'), &value)) {
+            return false;
+        }
+    }
+    *out = value;
+    return t->at > first;
+}
+
+/* "(2, 3)", "(5,)", "()". @return false also for too many */
+static bool take_shape(struct text *t, struct npy *out)
+{
+    if (!take(t, "(")) {
+        return false;
+    }
+    while (!take(t, ")")) {
+        if (out->n_dims == MODEL_MAX_DIMS || !take_number(t, &out->dims[out->n_dims])) {
+            return false;
+        }
+        out->n_dims++;
+        if (!take(t, ",") && !(take(t, ")") && out->n_dims > 1)) {
+            return false; /* "(5)" is no tuple */
+        }
+        if (t->at[-1] == ')') {
+            return true;
+        }
+    }
+    return true;
+}
+
+struct fields {
+    char descr[32];
+    bool has_descr, has_order, has_shape;
+    bool fortran;
+};
+
+static int bad(struct cairn_problem *why, const char *name, const char *what)
+{
+    return problem_set(why, CAIRN_ERR_DATA, hint_save, "%s: %s", name, what);
+}
+
+static int take_field(struct text *t, const char *key, struct fields *f, struct npy *out,
+                      const char *name, struct cairn_problem *why)
+{
+    if (strcmp(key, "descr") == 0 && !f->has_descr) {
+        f->has_descr = true;
+        if (take(t, "[")) {
+            return bad(why, name, "a structured array, with several fields an element");
+        }
+        return take_string(t, f->descr, sizeof f->descr) ? 0 : bad(why, name, "no usable dtype");
+    }
+    if (strcmp(key, "fortran_order") == 0 && !f->has_order) {
+        f->has_order = true;
+        f->fortran = take(t, "True");
+        return f->fortran || take(t, "False") ? 0 : bad(why, name, "no usable fortran_order");
+    }
+    if (strcmp(key, "shape") == 0 && !f->has_shape) {
+        f->has_shape = true;
+        return take_shape(t, out) ? 0
+                                  : bad(why, name,
+                                        "its shape is no tuple of at most 8 whole numbers");
+    }
+    return bad(why, name, "its header has a key twice or one that is unknown");
+}
+
+static int parse_dictionary(struct text t, struct fields *f, struct npy *out, const char *name,
+                            struct cairn_problem *why)
+{
+    static const char broken[] = "its header is not the dictionary that numpy.save writes";
+    char key[16];
+    if (!take(&t, "{")) {
+        return bad(why, name, broken);
+    }
+    while (!take(&t, "}")) {
+        if (!take_string(&t, key, sizeof key) || !take(&t, ":")) {
+            return bad(why, name, broken);
+        }
+        int error = take_field(&t, key, f, out, name, why);
+        if (error) {
+            return error;
+        }
+        if (!take(&t, ",")) {
+            if (!take(&t, "}")) {
+                return bad(why, name, broken);
+            }
+            break;
+        }
+    }
+    skip_space(&t);
+    if (t.at != t.end || !f->has_descr || !f->has_order || !f->has_shape) {
+        return bad(why, name, broken);
+    }
+    return 0;
+}
+
+static int check_fields(const struct fields *f, const struct npy *npy, const char *name,
+                        struct cairn_problem *why)
+{
+    const char *type = f->descr + (strchr("<>|=", f->descr[0]) != NULL && f->descr[0] ? 1 : 0);
+    if (type[0] == 'O') {
+        return bad(why, name, "an array of Python objects; such files can run code and are never "
+                              "read");
+    }
+    if (f->descr[0] == '>') {
+        return problem_set(why, CAIRN_ERR_DATA, hint_save,
+                           "%s: its elements are big-endian (%s); <f4 is needed", name, f->descr);
+    }
+    if (strcmp(f->descr, "<f4") != 0) {
+        return problem_set(why, CAIRN_ERR_DATA, hint_save,
+                           "%s: its dtype is %s; float32 (<f4) is needed", name, f->descr);
+    }
+    /* with one dimension the two orders are the same */
+    if (f->fortran && npy->n_dims > 1) {
+        return problem_set(why, CAIRN_ERR_DATA,
+                           "save it with numpy.save(path, numpy.ascontiguousarray(array))",
+                           "%s: its elements are in Fortran order; C order is needed", name);
+    }
+    return 0;
+}
+
+static int check_size(const struct npy *npy, uint64_t size, const char *name,
+                      struct cairn_problem *why)
+{
+    size_t bytes = sizeof(float);
+    bool fits = true;
+    for (unsigned d = 0; d < npy->n_dims; d++) {
+        fits = fits && npy->dims[d] <= INT64_MAX && size_mul(bytes, (size_t)npy->dims[d], &bytes);
+    }
+    if (!fits) {
+        return problem_set(why, CAIRN_ERR_DATA, "check its dimensions",
+                           "%s: its dimensions multiply to more than memory can hold", name);
+    }
+    if (bytes != size - npy->data_at) {
+        return problem_set(why, CAIRN_ERR_DATA, "copy the file again",
+                           "%s: its shape takes %zu bytes, the file has %" PRIu64, name, bytes,
+                           size - npy->data_at);
+    }
+    return 0;
+}
+
+int npy_parse(struct span start, uint64_t size, const char *name, struct npy *out,
+              struct cairn_problem *why)
+{
+    struct npy npy = {0};
+    struct fields fields = {0};
+    if (!npy_begins(start) || start.size < PREFIX_2) {
+        return bad(why, name, "no .npy array, or cut off within its header");
+    }
+    const unsigned version = start.data[6];
+    if (version < 1 || version > 3 || start.data[7] != 0) {
+        return problem_set(why, CAIRN_ERR_DATA, hint_save,
+                           "%s: .npy version %u.%u; 1.0, 2.0 and 3.0 can be read", name, version,
+                           start.data[7]);
+    }
+    const size_t prefix = version == 1 ? PREFIX_1 : PREFIX_2;
+    const size_t length = version == 1 ? le_get16(start.data + 8) : le_get32(start.data + 8);
+    if (length > start.size - prefix) {
+        return problem_set(why, CAIRN_ERR_DATA, hint_save,
+                           "%s: says that its header has %zu bytes; it is cut off, or no plain "
+                           "array", name, length);
+    }
+    const char *text = (const char *)start.data + prefix;
+    int error = parse_dictionary((struct text){text, text + length}, &fields, &npy, name, why);
+    npy.data_at = prefix + length;
+    if (!error) {
+        error = check_fields(&fields, &npy, name, why);
+    }
+    if (!error) {
+        error = check_size(&npy, size, name, why);
+    }
+    if (!error) {
+        *out = npy;
+    }
+    return error;
+}
+
+int npy_header(const uint64_t *dims, unsigned n_dims, struct buf *out)
+{
+    const size_t start = out->size;
+    const uint8_t prefix[PREFIX_1] = {0x93, 'N', 'U', 'M', 'P', 'Y', 1, 0, 0, 0};
+    int error = buf_append(out, prefix, sizeof prefix);
+    if (!error) {
+        error = buf_printf(out, "{'descr': '<f4', 'fortran_order': False, 'shape': (");
+    }
+    for (unsigned d = 0; !error && d < n_dims; d++) {
+        error = buf_printf(out, d == 0 ? "%" PRIu64 "," : " %" PRIu64 ",", dims[d]);
+    }
+    if (!error && n_dims > 1) {
+        out->size--; /* only a tuple of one keeps its comma */
+    }
+    if (!error) {
+        error = buf_printf(out, "), }");
+    }
+    /* spaces, so that the elements are aligned, and the newline that ends a header */
+    const size_t used = out->size - start + 1;
+    if (!error) {
+        error = buf_printf(out, "%*s\n", (int)(size_round_up(used, ALIGN) - used), "");
+    }
+    if (error) {
+        out->size = start;
+        return error;
+    }
+    le_put16(out->data + start + 8, (uint16_t)(out->size - start - PREFIX_1));
+    return 0;
+}

@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Secret keys on disk: checked on the open descriptor, so that nothing can change in between. */
+#include "secret_file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "file.h"
+#include "input.h"
+#include "problem.h"
+#include "secret.h"
+
+static int failed(struct cairn_problem *why, int code, const char *path, const char *doing)
+{
+    int number = errno;
+    char sentence[128];
+    return problem_set(why, code, number == ENOENT ? "check the path" : NULL, "%s: cannot %s: %s",
+                       path, doing, strerror_r(number, sentence, sizeof sentence));
+}
+
+int secret_file_absent(const char *path, bool replace, struct cairn_problem *why)
+{
+    struct stat status;
+    if (lstat(path, &status) != 0) {
+        return errno == ENOENT ? 0 : failed(why, CAIRN_ERR_STORAGE, path, "look at it");
+    }
+    if (S_ISLNK(status.st_mode)) {
+        return problem_set(why, CAIRN_ERR_STORAGE, "keys are written to plain files only",
+                           "%s is a symbolic link", path);
+    }
+    if (!replace) {
+        return problem_set(why, CAIRN_ERR_STORAGE,
+                           "choose another name; --force replaces it, and what was encrypted for "
+                           "the old key cannot be opened any more",
+                           "%s is there already", path);
+    }
+    return 0;
+}
+
+/* O_EXCL: nobody gets a file of his own, or a link, in between. */
+static int write_new(const char *path, const uint8_t *bytes, size_t size,
+                     struct cairn_problem *why)
+{
+    const int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (fd < 0) {
+        return failed(why, CAIRN_ERR_STORAGE, path, "create");
+    }
+    const ssize_t written = write(fd, bytes, size);
+    int error = 0;
+    if (written != (ssize_t)size || fsync(fd) != 0) {
+        errno = written >= 0 && written != (ssize_t)size ? ENOSPC : errno;
+        error = failed(why, CAIRN_ERR_STORAGE, path, "write");
+    }
+    if (close(fd) != 0 && !error) {
+        error = failed(why, CAIRN_ERR_STORAGE, path, "write");
+    }
+    if (error) {
+        (void)unlink(path);
+    }
+    return error;
+}
+
+int secret_file_write(const char *path, const struct he_secret_key *key,
+                      const uint8_t id[HE_KEY_ID_SIZE], bool replace, struct cairn_problem *why)
+{
+    const size_t size = he_secret_key_size(key);
+    uint8_t *bytes = secret_alloc(size);
+    int error = bytes == NULL ? CAIRN_ERR_NO_MEMORY : he_secret_key_write(key, id, bytes);
+    if (error) {
+        problem_set(why, error, NULL, "no memory for a secret key");
+    } else {
+        error = secret_file_absent(path, replace, why);
+    }
+    if (!error) {
+        error = replace ? file_replace(path, bytes, size, 0600, why)
+                        : write_new(path, bytes, size, why);
+    }
+    secret_free(bytes);
+    return error;
+}
+
+/* *size = the length of the file, that of a secret key of either ring */
+static int check_status(int fd, const char *path, size_t *size, struct cairn_problem *why)
+{
+    struct stat status;
+    if (fstat(fd, &status) != 0) {
+        return failed(why, CAIRN_ERR_DATA, path, "look at it");
+    }
+    if (!S_ISREG(status.st_mode)) {
+        return problem_set(why, CAIRN_ERR_DATA, NULL, "%s is no regular file", path);
+    }
+    if ((status.st_mode & 077) != 0) {
+        char hint[200];
+        (void)snprintf(hint, sizeof hint, "chmod 600 '%s'", path);
+        return problem_set(why, CAIRN_ERR_ENVIRONMENT, hint,
+                           "%s has mode %04o: others than its owner may read or change a secret "
+                           "key", path, (unsigned)(status.st_mode & 07777));
+    }
+    if (status.st_uid != geteuid() && geteuid() != 0) {
+        return problem_set(why, CAIRN_ERR_ENVIRONMENT, "use a key of your own",
+                           "%s belongs to user %u", path, (unsigned)status.st_uid);
+    }
+    if (status.st_size != HE_SECRET_KEY_SIZE && status.st_size != HE_SECRET_KEY_WIDE_SIZE) {
+        struct input in = {.path = path, .fd = fd, .size = (uint64_t)status.st_size};
+        return problem_set(why, CAIRN_ERR_DATA, "the secret key is the file that keygen named",
+                           "%s is %s of %lld bytes; a secret key has %d or %d", path,
+                           input_kind(&in), (long long)status.st_size, HE_SECRET_KEY_SIZE,
+                           HE_SECRET_KEY_WIDE_SIZE);
+    }
+    *size = (size_t)status.st_size;
+    return 0;
+}
+
+int secret_file_read(const char *path, struct he_secret_key **key, uint8_t id[HE_KEY_ID_SIZE],
+                     struct cairn_problem *why)
+{
+    const int fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+    if (fd < 0 && errno == ELOOP) {
+        return problem_set(why, CAIRN_ERR_ENVIRONMENT, "name the file itself",
+                           "%s is a symbolic link", path);
+    }
+    if (fd < 0) {
+        return failed(why, CAIRN_ERR_DATA, path, "open");
+    }
+    uint8_t *bytes = NULL;
+    size_t size = 0;
+    int error = check_status(fd, path, &size, why);
+    if (error) {
+        goto cleanup;
+    }
+    bytes = secret_alloc(size);
+    if (bytes == NULL) {
+        error = problem_set(why, CAIRN_ERR_NO_MEMORY, NULL, "no memory for a secret key");
+        goto cleanup;
+    }
+    struct input in = {.path = path, .fd = fd, .size = size};
+    error = input_read(&in, 0, bytes, size, why);
+    if (!error) {
+        struct cairn_problem inner;
+        error = he_secret_key_read((struct span){bytes, size}, key, id, &inner);
+        if (error) {
+            error = problem_set(why, error == CAIRN_ERR_MALFORMED ? CAIRN_ERR_DATA : error,
+                                inner.hint, "%s: %s", path, inner.what);
+        }
+    }
+cleanup:
+    secret_free(bytes);
+    (void)close(fd);
+    return error;
+}
