@@ -119,6 +119,7 @@ int cli_error_from(const char *name, int exit_code);
     int name(struct cli *cli, int argc, char **argv, struct cairn_problem *why)
 CLI_COMMAND(cmd_add);
 CLI_COMMAND(cmd_agg);
+CLI_COMMAND(cmd_bench);
 CLI_COMMAND(cmd_check);
 CLI_COMMAND(cmd_compare);
 CLI_COMMAND(cmd_decrypt);

@@ -26,6 +26,7 @@ static const struct cli_command commands[] = {
      "push config.json [address...] [options]"},
     {"status", cmd_status, "what a running node is doing", "status address|URL [options]"},
     {"log", cmd_log, "a running node's log", "log address|URL [options]"},
+    {"bench", cmd_bench, "what encryption costs on this machine", "bench [options]"},
     {"schema", cmd_schema, "the JSON Schema of config.json", "schema [options]"},
     {"keygen", cmd_keygen, "a key pair for the cryptography on files",
      "keygen --contributors N [--out NAME] [options]"},
