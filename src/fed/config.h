@@ -50,6 +50,7 @@ struct fed_settings {
     unsigned batch;
     double learning_rate;
     double momentum;
+    unsigned train_threads; /* that build and encrypt frames; 0 = one per processor */
     /* encryption */
     enum he_profile profile;
     enum fed_key_holder key_holder;

@@ -54,6 +54,8 @@ static const struct config_field train[] = {
      .above_min = true, .otherwise = 0.1, .help = "step size of gradient descent"},
     {.name = "momentum", .kind = CONFIG_NUMBER, SETTING(momentum), RANGE(0, 1), .below_max = true,
      .otherwise = 0.9, .help = "share of the last step that goes into the next"},
+    {.name = "threads", .kind = CONFIG_INTEGER, SETTING(train_threads), RANGE(0, 256),
+     .help = "threads with which a client encrypts frames side by side; 0: one per processor"},
 };
 static const struct config_field encryption[] = {
     {.name = "profile", .kind = CONFIG_WORD, SETTING(profile), .words = profile_words,
