@@ -390,7 +390,7 @@ json_t *config_value_json(const struct config_field *field, const void *base)
         return members_json(field, base);
     case CONFIG_INTEGER:
         memcpy(field->size == sizeof whole ? (void *)&whole : (void *)&narrow, at, field->size);
-        return json_integer((json_int_t)(whole + narrow));
+        return json_integer((json_int_t)whole + (json_int_t)narrow); /* one of them is 0 */
     case CONFIG_WORD:
         memcpy(&narrow, at, sizeof narrow);
         return json_string(field->words[narrow]);

@@ -41,6 +41,14 @@ static void accumulator_drop(struct accumulator *a)
     *a = (struct accumulator){0};
 }
 
+/* Also of a fold that could not be made whole. */
+static void drop_frames(struct fed_fold *fold)
+{
+    for (uint32_t i = 0; fold->frames != NULL && i < fold->plan->n_frames; i++) {
+        accumulator_drop(&fold->frames[i]);
+    }
+}
+
 int fed_fold_new(const struct fed_plan *plan, const struct fed_stream *streams, size_t n,
                  struct fed_fold **out)
 {
@@ -68,9 +76,7 @@ void fed_fold_free(struct fed_fold *fold)
     if (fold == NULL) {
         return;
     }
-    if (fold->frames != NULL) {
-        fed_fold_open(fold, 0);
-    }
+    drop_frames(fold);
     free(fold->frames);
     free(fold->streams);
     free(fold);
@@ -78,9 +84,7 @@ void fed_fold_free(struct fed_fold *fold)
 
 void fed_fold_open(struct fed_fold *fold, uint32_t round)
 {
-    for (uint32_t i = 0; i < fold->plan->n_frames; i++) {
-        accumulator_drop(&fold->frames[i]);
-    }
+    drop_frames(fold);
     for (size_t i = 0; i < fold->n_streams; i++) {
         fold->streams[i].next = 0;
     }

@@ -225,8 +225,8 @@ int tenseal_vector_read(struct span bytes, struct tenseal_vector *out, struct ca
         return rc;
     }
     v.chunks = count.ciphertexts;
-    v.sizes = calloc(v.chunks, sizeof *v.sizes);
-    v.ciphertexts = calloc(v.chunks, sizeof *v.ciphertexts);
+    v.sizes = calloc(v.chunks + 1, sizeof *v.sizes); /* never of size 0 */
+    v.ciphertexts = calloc(v.chunks + 1, sizeof *v.ciphertexts);
     if (v.sizes == NULL || v.ciphertexts == NULL) {
         rc = problem_set(why, CAIRN_ERR_NO_MEMORY, NULL, "no memory for a TenSEAL vector");
     } else {

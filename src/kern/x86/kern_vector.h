@@ -44,11 +44,13 @@ static inline struct factor factor_of(double w, double q)
  * the processor looks ahead. So up to CHAINS of them go side by side, instruction by instruction.
  */
 enum { CHAINS = 4 };
+/* NOLINTBEGIN(bugprone-macro-parentheses): k is a name */
 #if defined(__clang__)
 #define EACH(k) _Pragma("clang loop unroll(full)") for (size_t k = 0; k < count; k++)
 #else
 #define EACH(k) _Pragma("GCC unroll 4") for (size_t k = 0; k < count; k++)
 #endif
+/* NOLINTEND(bugprone-macro-parentheses) */
 
 /*
  * y[k] = y[k] w[k] mod q, somewhere near zero. y in 8, |w| <= q/2.
@@ -347,7 +349,7 @@ static void add_plain_vec(uint64_t *a, const int64_t *message, size_t n,
     const double t = (double)plain->t;
     const vd modulus = v_set(t), inverse = v_set(1.0 / t);
     const struct factor rest = factor_of((double)plain->rest, t);
-    const vd half = v_set((double)((plain->t + 1) / 2) + 0.5), delta = v_set((double)plain->delta);
+    const vd half = v_set((t + 1) / 2 + 0.5), delta = v_set((double)plain->delta);
     const vi t_int = v_set_word(plain->t), q = v_set_word(m->q);
     for (size_t i = 0; i < n; i += VL) {
         vi message_i = v_load((const uint64_t *)message + i);
