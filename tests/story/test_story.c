@@ -580,6 +580,126 @@ static void test_story__an_update_is_never_seen_in_plain(void **state)
     free(q);
 }
 
+/* ---- where the secret key is not ---- */
+
+enum { KEY_FIELDS_AT = 56, DEGREE = 2048 }; /* he_secret_file.c: the coefficients, 2 bits each */
+
+static uint8_t seen_key[HE_SECRET_KEY_SIZE]; /* of the last key pair that anybody made */
+
+int __real_he_keygen(const struct he_params *params, struct secret_rng *rng,
+                     struct he_secret_key **secret, struct he_public_key **public_key);
+int __wrap_he_keygen(const struct he_params *params, struct secret_rng *rng,
+                     struct he_secret_key **secret, struct he_public_key **public_key);
+
+int __wrap_he_keygen(const struct he_params *params, struct secret_rng *rng,
+                     struct he_secret_key **secret, struct he_public_key **public_key)
+{
+    static const uint8_t id[HE_KEY_ID_SIZE];
+    const int err = __real_he_keygen(params, rng, secret, public_key);
+    if (err == 0) {
+        assert_int_equal(he_secret_key_size(*secret), sizeof seen_key);
+        assert_int_equal(he_secret_key_write(*secret, id, seen_key), 0);
+    }
+    return err;
+}
+
+/* The key as somebody might send it: 2-bit fields, one signed byte, short, word or float a coefficient, and the
+ * fields as text. */
+enum { TEXTS = 4, TEXT_BYTES = 48 }; /* base64 at each of its three alignments, and hexadecimal */
+
+struct key_forms {
+    char texts[TEXTS][2 * TEXT_BYTES + 1];
+    int8_t bytes[DEGREE];
+    int16_t shorts[DEGREE];
+    int32_t words[DEGREE];
+    int64_t longs[DEGREE];
+    float floats[DEGREE];
+};
+
+static void expand_key(struct key_forms *forms)
+{
+    for (size_t shift = 0; shift < 3; shift++) {
+        struct buf text = {0};
+        assert_int_equal(
+            base64_append(&text, seen_key + KEY_FIELDS_AT + shift, TEXT_BYTES), 0);
+        snprintf(forms->texts[shift], sizeof forms->texts[shift], "%s", buf_text(&text));
+        buf_release(&text);
+    }
+    digest_hex(seen_key + KEY_FIELDS_AT, TEXT_BYTES, forms->texts[3]);
+    for (size_t i = 0; i < DEGREE; i++) {
+        const unsigned field = seen_key[KEY_FIELDS_AT + i / 4] >> (2 * (i % 4)) & 3;
+        const int8_t s = field == 2 ? -1 : (int8_t)field;
+        forms->bytes[i] = s;
+        forms->shorts[i] = s;
+        forms->words[i] = s;
+        forms->longs[i] = s;
+        forms->floats[i] = s;
+    }
+}
+
+/* Any run of 64 coefficients, from a multiple of 64 on, in any form. */
+static bool contains_key(const struct buf *seen, const struct key_forms *f)
+{
+    for (size_t i = 0; i < TEXTS; i++) {
+        if (memmem(seen->data, seen->size, f->texts[i], strlen(f->texts[i])) != NULL) {
+            return true;
+        }
+    }
+    for (size_t i = 0; i < DEGREE; i += 64) {
+        if (memmem(seen->data, seen->size, seen_key + KEY_FIELDS_AT + i / 4, 16) != NULL ||
+            memmem(seen->data, seen->size, f->bytes + i, 64) != NULL ||
+            memmem(seen->data, seen->size, f->shorts + i, sizeof(int16_t) * 64) != NULL ||
+            memmem(seen->data, seen->size, f->words + i, sizeof(int32_t) * 64) != NULL ||
+            memmem(seen->data, seen->size, f->longs + i, sizeof(int64_t) * 64) != NULL ||
+            memmem(seen->data, seen->size, f->floats + i, sizeof(float) * 64) != NULL) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void hear_everything(void *ctx, const struct http_exchange *x)
+{
+    struct listener *l = ctx;
+    assert_int_equal(buf_append(&l->seen, x->body.data, x->body.size), 0);
+    assert_int_equal(buf_append(&l->seen, x->answer.data, x->answer.size), 0);
+}
+
+static void test_story__the_secret_key_never_travels(void **state)
+{
+    (void)state;
+    static struct key_forms forms;
+    char config[2048];
+    for (unsigned p = 0; p < 2; p++) {
+        struct listener listener = {0};
+        small_config(config, sizeof config, p == 0 ? "bfv" : "capsule", false, 2, "");
+        struct federation_options options = options_for(config);
+        options.answered = hear_everything;
+        options.ctx = &listener;
+        memset(seen_key, 0, sizeof seen_key);
+        free(digest_of_run(&options));
+        assert_int_equal(seen_key[0], 'C');
+        expand_key(&forms);
+        assert_true(listener.seen.size > 500000); /* configs, models, frames, logs, all answers */
+        assert_false(contains_key(&listener.seen, &forms));
+        /* and this ear hears: each form is found once it is there */
+        struct buf base64 = {0};
+        assert_int_equal(base64_append(&base64, seen_key, sizeof seen_key), 0);
+        const struct span planted[] = {{seen_key, sizeof seen_key},
+                                       {(uint8_t *)forms.bytes, sizeof forms.bytes},
+                                       {(uint8_t *)forms.floats, sizeof forms.floats},
+                                       buf_span(&base64)};
+        for (size_t i = 0; i < sizeof planted / sizeof planted[0]; i++) {
+            const size_t size = listener.seen.size;
+            assert_int_equal(buf_append(&listener.seen, planted[i].data, planted[i].size), 0);
+            assert_true(contains_key(&listener.seen, &forms));
+            listener.seen.size = size;
+        }
+        buf_release(&base64);
+        buf_release(&listener.seen);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -594,6 +714,7 @@ int main(void)
         cmocka_unit_test(test_story__one_thread_per_node),
         cmocka_unit_test(test_story__bad_requests_change_nothing),
         cmocka_unit_test(test_story__an_update_is_never_seen_in_plain),
+        cmocka_unit_test(test_story__the_secret_key_never_travels),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }
