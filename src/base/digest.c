@@ -1,9 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Hashes, hexadecimal and base64, all from libsodium. */
-#include <fcntl.h>
-#include <errno.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <sodium.h>
 
@@ -72,30 +69,6 @@ int digest_from_hex(const char *text, uint8_t *out, size_t size)
     for (size_t i = 0; i < size; i++) {
         out[i] = (uint8_t)(hex_value(text[2 * i]) << 4 | hex_value(text[2 * i + 1]));
     }
-    return CAIRN_OK;
-}
-
-int digest_sha256_file(const char *path, uint8_t out[32])
-{
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-    if (fd < 0) {
-        return CAIRN_ERR_DATA;
-    }
-    crypto_hash_sha256_state state;
-    (void)crypto_hash_sha256_init(&state);
-    uint8_t block[16384]; /* a few pages: the hash is slower than the calls */
-    ssize_t got;
-    do {
-        got = read(fd, block, sizeof block);
-        if (got > 0) {
-            (void)crypto_hash_sha256_update(&state, block, (unsigned long long)got);
-        }
-    } while (got > 0 || (got < 0 && errno == EINTR));
-    (void)close(fd);
-    if (got < 0) {
-        return CAIRN_ERR_DATA;
-    }
-    (void)crypto_hash_sha256_final(&state, out);
     return CAIRN_OK;
 }
 

@@ -25,9 +25,6 @@ void digest_hex(const uint8_t *bytes, size_t size, char *text);
 /** Parse exactly 2*size hexadecimal digits. @retval CAIRN_ERR_MALFORMED out untouched */
 CAIRN_MUST_CHECK int digest_from_hex(const char *text, uint8_t *out, size_t size);
 
-/** SHA-256 of a file, to compare with published sums. @retval CAIRN_ERR_DATA cannot be read */
-CAIRN_MUST_CHECK int digest_sha256_file(const char *path, uint8_t out[32]);
-
 /** Base64 (RFC 4648, with padding), for binary fields in JSON. Appends to `out`. */
 CAIRN_MUST_CHECK int base64_append(struct buf *out, const uint8_t *bytes, size_t size);
 /** Strict decode, appended to `out`. @retval CAIRN_ERR_MALFORMED out unchanged */

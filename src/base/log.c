@@ -137,16 +137,6 @@ void log_set_level(enum log_level level)
     __atomic_store_n(&threshold, level, __ATOMIC_RELAXED);
 }
 
-int log_level_from_name(const char *name)
-{
-    for (size_t i = 0; i < sizeof level_names / sizeof level_names[0]; i++) {
-        if (strcmp(name, level_names[i]) == 0) {
-            return (int)i;
-        }
-    }
-    return -1;
-}
-
 void log_set_name(const char *name)
 {
     size_t size = strnlen(name, NAME_SIZE);

@@ -16,8 +16,6 @@ void log_line(enum log_level level, const char *format, ...) CAIRN_PRINTF(2, 3);
 
 /** What is printed: this level and more urgent ones. Default LOG_INFO. */
 void log_set_level(enum log_level level);
-/** "error", "warning", "info", "debug". @return -1 for another word */
-int log_level_from_name(const char *name);
 /** Prefix of every line, such as the node's role and address; copied, cut at 79 bytes. */
 void log_set_name(const char *name);
 

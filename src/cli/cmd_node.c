@@ -63,6 +63,9 @@ static int run_here(const struct node_arguments *o, struct cairn_problem *why)
     struct serve *serve = NULL;
     int error = start(o, &serve, why);
     if (!error) {
+        char name[FED_ADDRESS_SIZE];
+        (void)snprintf(name, sizeof name, "%s:%u", o->listen, o->port);
+        log_set_name(o->advertise ? o->advertise : name);
         log_line(LOG_INFO, "waiting for a config on %s port %u", o->listen, o->port);
         (void)serve_run(serve, NULL, NULL);
     }

@@ -33,6 +33,7 @@
 #include "round.h"
 #include "roundlog.h"
 #include "runfolder.h"
+#include "secret.h"
 #include "sizes.h"
 #include "summary.h"
 
@@ -216,6 +217,9 @@ static uint64_t step_configuring(struct aggregator *a)
         err = choose_largest_samples(a, &why);
         if (err == 0) {
             set_state(a, AGG_READY);
+            if (!a->config->settings.autostart) {
+                say(a, "waiting for POST /a/train, because server.autostart is false");
+            }
             return 0;
         }
     }
@@ -685,6 +689,9 @@ static void aggregator_free(struct role *role)
     free(a->model);
     free(a->steps);
     free(a->largest);
+    if (a->sums != NULL) {
+        secret_wipe(a->sums, a->plan.frame_params * sizeof *a->sums);
+    }
     free(a->sums);
     free(a);
 }

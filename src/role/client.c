@@ -25,6 +25,7 @@
 #include "plan.h"
 #include "quantiser.h"
 #include "roundlog.h"
+#include "secret.h"
 #include "sizes.h"
 #include "uplink.h"
 
@@ -437,6 +438,15 @@ static json_t *client_log(struct role *role)
     return roundlog_document(&client_of(role)->log);
 }
 
+/* What this client alone has learned does not stay in freed memory. */
+static void free_wiped(void *memory, size_t size)
+{
+    if (memory != NULL) {
+        secret_wipe(memory, size);
+    }
+    free(memory);
+}
+
 static void client_free(struct role *role)
 {
     struct client *c = client_of(role);
@@ -462,9 +472,9 @@ static void client_free(struct role *role)
     free(c->pending.weights);
     free(c->pending.steps);
     free(c->global);
-    free(c->local);
-    free(c->residual);
-    free(c->quantised);
+    free_wiped(c->local, c->plan.n_params * sizeof *c->local);
+    free_wiped(c->residual, c->plan.n_params * sizeof *c->residual);
+    free_wiped(c->quantised, c->plan.n_params * sizeof *c->quantised);
     free(c->steps);
     buf_release(&c->batch);
     buf_release(&c->set);

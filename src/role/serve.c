@@ -185,11 +185,6 @@ struct node *serve_node(struct serve *serve)
     return serve->node;
 }
 
-uint16_t serve_port(const struct serve *serve)
-{
-    return http_server_port(serve->server);
-}
-
 /* Milliseconds until a deadline for poll(2), rounded up; -1 = no deadline. */
 static int poll_timeout(uint64_t deadline_ns)
 {

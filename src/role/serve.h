@@ -23,7 +23,6 @@ struct serve;
 CAIRN_MUST_CHECK int serve_start(const struct serve_options *options, struct serve **out,
                                  struct cairn_problem *why);
 struct node *serve_node(struct serve *serve);
-uint16_t serve_port(const struct serve *serve);
 /**
  * Step the node until `until(ctx)` says so (asked after every step), or SIGTERM/SIGINT arrives.
  * @return 0, or the signal's number

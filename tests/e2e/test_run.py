@@ -303,6 +303,9 @@ class CommandLine(cairn.CairnCase):
             self.assertIn(f"cairn {name} ", text)
             self.assertIn("--json", self.cairn(name, "--help").out)
 
+    def test_settings_as_a_table(self):
+        self.assertIn("encryption.value_bits", self.cairn("schema", "--table").out)
+
     def test_schema(self):
         schema = self.cairn("schema", "--json").json
         self.assertIn("aggregator", json.dumps(schema))

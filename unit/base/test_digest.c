@@ -6,9 +6,7 @@
 #include <setjmp.h>
 #include <cmocka.h>
 
-#include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "digest.h"
 
@@ -65,28 +63,6 @@ static void test_digest__hex(void **state)
     assert_int_equal(digest_from_hex("", out, 0), CAIRN_OK);
 }
 
-/* FIPS 180-4's example "abc", and the well-known hash of nothing */
-static void test_digest__sha256_of_files(void **state)
-{
-    (void)state;
-    static const char path[] = "test_digest.bytes";
-    uint8_t out[32];
-    FILE *f = fopen(path, "w");
-    assert_non_null(f);
-    assert_int_equal(fclose(f), 0);
-    assert_int_equal(digest_sha256_file(path, out), CAIRN_OK);
-    assert_hex(out, 32, "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
-    f = fopen(path, "w");
-    assert_non_null(f);
-    assert_int_equal(fputs("abc", f) >= 0, 1);
-    assert_int_equal(fclose(f), 0);
-    assert_int_equal(digest_sha256_file(path, out), CAIRN_OK);
-    assert_hex(out, 32, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
-    assert_int_equal(unlink(path), 0);
-    assert_int_equal(digest_sha256_file(path, out), CAIRN_ERR_DATA);
-    assert_int_equal(digest_sha256_file(".", out), CAIRN_ERR_DATA);
-}
-
 /* RFC 4648, section 10 */
 static void test_digest__base64_known_answers(void **state)
 {
@@ -132,7 +108,6 @@ int main(void)
         cmocka_unit_test(test_digest__known_answers),
         cmocka_unit_test(test_digest__pieces_equal_the_whole),
         cmocka_unit_test(test_digest__hex),
-        cmocka_unit_test(test_digest__sha256_of_files),
         cmocka_unit_test(test_digest__base64_known_answers),
         cmocka_unit_test(test_digest__base64_is_strict),
     };
