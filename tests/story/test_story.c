@@ -87,7 +87,8 @@ static char *digest_of_run(const struct federation_options *options)
 
 /* The same run, worked out with plain integers and none of the machinery. `absent`: a client index that
  * sits round 2 out, or -1. */
-static void recompute(uint64_t seed, uint32_t clients, unsigned rounds, int absent, char *hex)
+static void recompute(uint64_t seed, uint32_t clients, unsigned rounds, int absent,
+                      uint32_t floor, char *hex)
 {
     struct model_shape shape = {0};
     assert_int_equal(made_up_shape(PARAMS, &shape), 0);
@@ -102,6 +103,7 @@ static void recompute(uint64_t seed, uint32_t clients, unsigned rounds, int abse
     trainer->initial(trainer, seed, model);
     for (uint32_t round = 1; round <= rounds; round++) {
         uint64_t weight = 0, saturated = 0;
+        uint32_t contributors = 0;
         quantiser_choose_steps(&shape, 16, round == 1 ? NULL : largest, steps);
         memset(largest, 0, sizeof largest);
         memset(sums, 0, PARAMS * sizeof *sums);
@@ -124,8 +126,12 @@ static void recompute(uint64_t seed, uint32_t clients, unsigned rounds, int abse
                 sums[i] += q[i];
             }
             weight += 10 + k;
+            contributors++;
         }
-        quantiser_apply(&shape, steps, 10 + clients - 1, weight, 0, PARAMS, sums, model, largest);
+        if (contributors >= floor) {
+            quantiser_apply(&shape, steps, 10 + clients - 1, weight, 0, PARAMS, sums, model,
+                            largest);
+        }
     }
     uint8_t digest[DIGEST_SIZE];
     digest_of(model, PARAMS * sizeof *model, digest);
@@ -149,7 +155,7 @@ static void test_story__all_scenarios_give_the_recomputed_model(void **state)
 {
     (void)state;
     char expected[DIGEST_HEX_SIZE], config[2048];
-    recompute(7, CLIENTS, ROUNDS, -1, expected);
+    recompute(7, CLIENTS, ROUNDS, -1, 1, expected);
     static const char *const profiles[] = {"none", "bfv", "capsule"};
     for (unsigned p = 0; p < 3; p++) {
         for (unsigned dumb = 0; dumb < 2; dumb++) {
@@ -191,7 +197,7 @@ static void test_story__deep_uneven_tree_in_any_order(void **state)
 {
     (void)state;
     char expected[DIGEST_HEX_SIZE], config[4096];
-    recompute(7, 5, 3, -1, expected);
+    recompute(7, 5, 3, -1, 1, expected);
     for (unsigned order = 0; order < 4; order++) {
         snprintf(config, sizeof config, deep_config, order % 2 == 0 ? "capsule" : "none");
         struct federation_options options = options_for(config);
@@ -253,7 +259,7 @@ static void test_story__lost_answers_count_once(void **state)
 {
     (void)state;
     char expected[DIGEST_HEX_SIZE], config[2048];
-    recompute(7, CLIENTS, ROUNDS, -1, expected);
+    recompute(7, CLIENTS, ROUNDS, -1, 1, expected);
     for (unsigned dumb = 0; dumb < 2; dumb++) {
         struct lossy lossy = {0};
         small_config(config, sizeof config, "capsule", dumb != 0, ROUNDS, "");
@@ -267,11 +273,73 @@ static void test_story__lost_answers_count_once(void **state)
     }
 }
 
+/* A transport that delivers the first frame of a batch by itself, and then the batch: the parent expects the
+ * second frame by then, and says so. */
+struct cutter {
+    struct federation *f;
+    bool busy;
+    unsigned cut;
+};
+
+static bool deliver_first_frame_before(void *ctx, const struct http_exchange *x)
+{
+    struct cutter *c = ctx;
+    struct wire_batch batch;
+    struct wire_frame frame;
+    struct cairn_problem why = {0};
+    if (c->busy || strstr(x->path, "/receive") == NULL) {
+        return true;
+    }
+    assert_int_equal(wire_batch_read(x->body, &batch, &why), 0);
+    assert_int_equal(wire_batch_next(&batch, &frame, &why), 1);
+    if (batch.frames == 1) {
+        return true;
+    }
+    uint8_t header[WIRE_BATCH_HEADER];
+    struct buf first = {0};
+    wire_batch_header(header, &batch.context, batch.origin, 1, batch.first_index,
+                      sizeof header + frame.bytes.size);
+    assert_int_equal(buf_append(&first, header, sizeof header), 0);
+    assert_int_equal(buf_append(&first, frame.bytes.data, frame.bytes.size), 0);
+    struct http_exchange alone = *x;
+    alone.body = buf_span(&first);
+    c->busy = true;
+    federation_request(c->f, &alone);
+    c->busy = false;
+    c->cut += alone.status == 200;
+    http_exchange_release(&alone);
+    buf_release(&first);
+    return true;
+}
+
+static void test_story__a_child_goes_where_its_parent_says(void **state)
+{
+    (void)state;
+    char expected[DIGEST_HEX_SIZE], config[2048];
+    recompute(7, CLIENTS, ROUNDS, -1, 1, expected);
+    for (unsigned dumb = 0; dumb < 2; dumb++) {
+        struct cutter cutter = {0};
+        small_config(config, sizeof config, "capsule", dumb != 0, ROUNDS, "");
+        struct federation_options options = options_for(config);
+        options.deliver = deliver_first_frame_before;
+        options.ctx = &cutter;
+        struct federation *f = federation_new(&options);
+        struct cairn_problem problem = {0};
+        cutter.f = f;
+        assert_int_equal(federation_run(f, &problem), 0);
+        assert_true(cutter.cut > 2 * ROUNDS);
+        json_t *summary = federation_summary(f);
+        assert_string_equal(json_get_text(summary, "model_digest", ""), expected);
+        json_decref(summary);
+        federation_free(f);
+    }
+}
+
 static void test_story__a_client_with_nan_sits_the_round_out(void **state)
 {
     (void)state;
     char expected[DIGEST_HEX_SIZE], config[2048];
-    recompute(7, CLIENTS, ROUNDS, 1, expected);
+    recompute(7, CLIENTS, ROUNDS, 1, 1, expected);
     small_config(config, sizeof config, "capsule", false, ROUNDS,
                  ", \"privacy_floor\": 2");
     /* the floor belongs into "round" */
@@ -288,11 +356,14 @@ static void test_story__a_client_with_nan_sits_the_round_out(void **state)
 static void test_story__below_the_privacy_floor_nothing_is_opened(void **state)
 {
     (void)state;
-    char config[2048], path[256];
-    small_config(config, sizeof config, "capsule", false, 2, "");
+    char config[2048], path[256], expected[DIGEST_HEX_SIZE];
+    recompute(7, CLIENTS, ROUNDS, 1, 3, expected);
+    small_config(config, sizeof config, "capsule", false, ROUNDS, "");
     struct federation_options options = options_for(config);
     options.bad_client = 1; /* two contributors are left in round 2, the floor is 3 */
-    free(digest_of_run(&options));
+    char *digest = digest_of_run(&options);
+    assert_string_equal(digest, expected); /* round 2 has left the model as it was */
+    free(digest);
     snprintf(path, sizeof path, "%s/runs/story/rounds.jsonl", folder);
     FILE *file = fopen(path, "r");
     assert_non_null(file);
@@ -364,7 +435,7 @@ static void test_story__one_thread_per_node(void **state)
 {
     (void)state;
     char expected[DIGEST_HEX_SIZE], config[2048];
-    recompute(7, CLIENTS, ROUNDS, -1, expected);
+    recompute(7, CLIENTS, ROUNDS, -1, 1, expected);
     for (unsigned dumb = 0; dumb < 2; dumb++) {
         small_config(config, sizeof config, "capsule", dumb != 0, ROUNDS, "");
         struct federation_options options = options_for(config);
@@ -476,7 +547,7 @@ static void test_story__bad_requests_change_nothing(void **state)
 {
     (void)state;
     char expected[DIGEST_HEX_SIZE], config[2048];
-    recompute(7, CLIENTS, ROUNDS, -1, expected);
+    recompute(7, CLIENTS, ROUNDS, -1, 1, expected);
     struct prober prober = {0};
     small_config(config, sizeof config, "capsule", false, ROUNDS, "");
     struct federation_options options = options_for(config);
@@ -606,12 +677,12 @@ int __wrap_he_keygen(const struct he_params *params, struct secret_rng *rng,
     return err;
 }
 
-/* The key as somebody might send it: 2-bit fields, one signed byte, short, word or float a coefficient, and the
- * fields as text. */
-enum { TEXTS = 4, TEXT_BYTES = 48 }; /* base64 at each of its three alignments, and hexadecimal */
+/* The key as somebody might send it: 2-bit fields, one signed byte, short, word or float a coefficient, and
+ * runs of 96 coefficients as text: base64 at each of its three alignments, and hexadecimal. */
+enum { TEXT_BYTES = 24, RUNS = DEGREE / 4 / TEXT_BYTES, TEXTS = 4 };
 
 struct key_forms {
-    char texts[TEXTS][2 * TEXT_BYTES + 1];
+    char texts[RUNS][TEXTS][2 * TEXT_BYTES + 1];
     int8_t bytes[DEGREE];
     int16_t shorts[DEGREE];
     int32_t words[DEGREE];
@@ -621,14 +692,17 @@ struct key_forms {
 
 static void expand_key(struct key_forms *forms)
 {
-    for (size_t shift = 0; shift < 3; shift++) {
-        struct buf text = {0};
-        assert_int_equal(
-            base64_append(&text, seen_key + KEY_FIELDS_AT + shift, TEXT_BYTES), 0);
-        snprintf(forms->texts[shift], sizeof forms->texts[shift], "%s", buf_text(&text));
-        buf_release(&text);
+    for (size_t run = 0; run < RUNS; run++) {
+        const uint8_t *fields = seen_key + KEY_FIELDS_AT + TEXT_BYTES * run;
+        for (size_t shift = 0; shift < 3; shift++) {
+            struct buf text = {0};
+            assert_int_equal(base64_append(&text, fields + shift, TEXT_BYTES), 0);
+            snprintf(forms->texts[run][shift], sizeof forms->texts[run][shift], "%s",
+                     buf_text(&text));
+            buf_release(&text);
+        }
+        digest_hex(fields, TEXT_BYTES, forms->texts[run][3]);
     }
-    digest_hex(seen_key + KEY_FIELDS_AT, TEXT_BYTES, forms->texts[3]);
     for (size_t i = 0; i < DEGREE; i++) {
         const unsigned field = seen_key[KEY_FIELDS_AT + i / 4] >> (2 * (i % 4)) & 3;
         const int8_t s = field == 2 ? -1 : (int8_t)field;
@@ -643,8 +717,9 @@ static void expand_key(struct key_forms *forms)
 /* Any run of 64 coefficients, from a multiple of 64 on, in any form. */
 static bool contains_key(const struct buf *seen, const struct key_forms *f)
 {
-    for (size_t i = 0; i < TEXTS; i++) {
-        if (memmem(seen->data, seen->size, f->texts[i], strlen(f->texts[i])) != NULL) {
+    for (size_t i = 0; i < (size_t)RUNS * TEXTS; i++) {
+        const char *text = f->texts[i / TEXTS][i % TEXTS];
+        if (memmem(seen->data, seen->size, text, strlen(text)) != NULL) {
             return true;
         }
     }
@@ -710,6 +785,7 @@ int main(void)
         cmocka_unit_test(test_story__deep_uneven_tree_in_any_order),
         cmocka_unit_test(test_story__weighted_mean_is_exact),
         cmocka_unit_test(test_story__lost_answers_count_once),
+        cmocka_unit_test(test_story__a_child_goes_where_its_parent_says),
         cmocka_unit_test(test_story__a_client_with_nan_sits_the_round_out),
         cmocka_unit_test(test_story__below_the_privacy_floor_nothing_is_opened),
         cmocka_unit_test(test_story__a_missing_client_is_named_at_the_deadline),
