@@ -76,7 +76,9 @@ static void *work(void *arg)
         seen = team->number;
         const struct job job = team->job;
         pthread_mutex_unlock(&team->lock);
-        take_pieces(team, &job, self->number);
+        if (self->number < job.n) { /* else there is no piece for it, nor memory of its own */
+            take_pieces(team, &job, self->number);
+        }
         pthread_mutex_lock(&team->lock);
         if (--team->busy == 0) {
             pthread_cond_signal(&team->ended);

@@ -25,8 +25,8 @@ CAIRN_MUST_CHECK int parallel_new(unsigned threads, struct parallel **out);
 unsigned parallel_size(const struct parallel *team);
 /**
  * Run body(ctx, i, worker) for every i in 0 .. n-1, and return when all are done.
- * worker is 0 .. parallel_size-1 and no two bodies that run at once have the same: scratch memory can be
- * kept per worker.
+ * worker is below both parallel_size and n, and no two bodies that run at once have the same:
+ * scratch memory can be kept per worker.
  * @param team  NULL runs everything on the caller, as worker 0
  */
 void parallel_for(struct parallel *team, size_t n,

@@ -20,6 +20,7 @@
 #include <gcrypt.h>
 #include <sodium.h>
 
+#include "le.h"
 #include "random.h"
 #include "random_internal.h"
 #include "secret.h"
@@ -296,6 +297,30 @@ int secret_rng_fill(struct secret_rng *rng, void *out, size_t size)
         secret_wipe(out, size);
     }
     return error;
+}
+
+int secret_root_draw(struct secret_root *root, struct secret_rng *rng)
+{
+    return secret_rng_fill(rng, root->key, sizeof root->key);
+}
+
+int secret_rng_branch(struct secret_rng *rng, const struct secret_root *root, uint32_t number)
+{
+    struct secret_state *state = rng->state;
+    uint8_t seed[RANDOM_SEED_SIZE] = {0};
+    (void)is_seeded(rng); /* in the child of a fork: from here on this process's own */
+    memcpy(seed, root->key, sizeof root->key);
+    le_put32(seed + sizeof root->key, number); /* the lower half counts blocks, from zero */
+    const bool ok = set_seed(rng, seed);
+    secret_wipe(seed, sizeof seed);
+    if (!ok) {
+        secret_wipe(state, sizeof *state);
+        return CAIRN_ERR_NO_ENTROPY;
+    }
+    secret_wipe(state->bytes + state->used, BUFFER - state->used);
+    state->used = BUFFER;
+    state->alive = 1;
+    return CAIRN_OK;
 }
 
 void secret_rng_free(struct secret_rng *rng)

@@ -26,6 +26,29 @@ struct secret_rng;
 CAIRN_MUST_CHECK int secret_rng_new(struct secret_rng **out);
 /** Fill with random bytes. @retval CAIRN_ERR_NO_ENTROPY: out is zeroed and must not be used */
 CAIRN_MUST_CHECK int secret_rng_fill(struct secret_rng *rng, void *out, size_t size);
+/**
+ * Secret randomness for pieces of work that run side by side: what a piece gets does not hang on
+ * which thread runs it, or when.
+ *
+ * A root is a fresh key, drawn from a generator. Branch `number` of it is the keystream under that
+ * key from a counter of its own on: AES-256-CTR's 16-byte counter block is the number in the upper
+ * half and zero in the lower, ChaCha20's nonce is the number. So no two branches, and no two bytes
+ * of one, come from the same input of the cipher (a branch would have to be 2^68 bytes long), and
+ * telling all branches of a root from random bytes is telling the cipher from a random function,
+ * as it is for one generator; branches of different roots have independent keys.
+ *
+ * A type of its own that only secret_root_draw fills, for the reason that secret_rng is one.
+ */
+struct secret_root {
+    uint8_t key[32]; /* as secret as the bytes of all branches: keep it in secret memory */
+};
+/** @retval CAIRN_ERR_NO_ENTROPY: the root is zeroed and must not be used */
+CAIRN_MUST_CHECK int secret_root_draw(struct secret_root *root, struct secret_rng *rng);
+/** `rng` goes on as branch `number` of the root, from its beginning. A branch used twice gives the
+ * same bytes twice: one piece of work, one branch.
+ * @retval CAIRN_ERR_NO_ENTROPY  no cipher; rng takes a seed of its own before it is used again */
+CAIRN_MUST_CHECK int secret_rng_branch(struct secret_rng *rng, const struct secret_root *root,
+                                       uint32_t number);
 /** Wipe and free; NULL is ignored. */
 void secret_rng_free(struct secret_rng *rng);
 

@@ -6,7 +6,7 @@
 
 #include "random.h"
 
-/** Seams of random.c for its own tests. Nothing else includes this. */
+/** Seams of random.c for tests. No source of src/ but random.c includes this. */
 
 /** getrandom(2); a test puts a function here that answers short, is interrupted, or fails. */
 extern ssize_t (*random_getrandom)(void *out, size_t size, unsigned flags);

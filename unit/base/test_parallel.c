@@ -45,6 +45,7 @@ static void run_team(unsigned threads, unsigned jobs, size_t n)
     }
     assert_false(t.clash);
     assert_int_equal(t.workers_seen >> threads, 0);
+    assert_true(n >= threads || t.workers_seen >> n == 0); /* below the pieces, too */
     parallel_free(team);
 }
 

@@ -17,6 +17,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <sodium.h>
+
 #include "digest.h"
 #include "random.h"
 #include "random_internal.h"
@@ -388,6 +390,65 @@ static void test_random__forks_do_not_repeat_each_other(void **state)
     }
 }
 
+/* Branch `number` is the cipher's keystream under the root as key, from counter block (AES) or nonce
+ * (ChaCha20) `number` on: compared with random_expand and libsodium. */
+static void test_random__branches_are_parts_of_one_keystream(void **state)
+{
+    (void)state;
+    enum { SIZE = 20000 };
+    static uint8_t got[SIZE], want[SIZE];
+    struct secret_root root;
+    for (int c = RANDOM_AES256; c <= RANDOM_CHACHA20; c++) {
+        struct secret_rng *rng = new_rng((enum random_cipher)c);
+        struct secret_rng *branch = new_rng((enum random_cipher)c);
+        assert_int_equal(secret_root_draw(&root, rng), CAIRN_OK);
+        for (uint32_t number = 0; number < 4; number++) {
+            const uint8_t nonce[8] = {(uint8_t)number};
+            assert_int_equal(secret_rng_fill(branch, got, 10), CAIRN_OK); /* a rest is left over */
+            assert_int_equal(secret_rng_branch(branch, &root, number), CAIRN_OK);
+            assert_int_equal(secret_rng_fill(branch, got, 50), CAIRN_OK);
+            assert_int_equal(secret_rng_fill(branch, got + 50, SIZE - 50), CAIRN_OK);
+            if (c == RANDOM_CHACHA20) {
+                crypto_stream_chacha20(want, SIZE, nonce, root.key);
+            } else if (number == 0) {
+                assert_int_equal(random_expand(root.key, 0, want, SIZE), CAIRN_OK);
+            } else {
+                assert_memory_not_equal(got, want, 32); /* that of the number before */
+                memcpy(want, got, SIZE);
+                assert_int_equal(secret_rng_branch(branch, &root, number), CAIRN_OK);
+                assert_int_equal(secret_rng_fill(branch, got, SIZE), CAIRN_OK);
+            }
+            assert_memory_equal(got, want, SIZE);
+        }
+        secret_rng_free(branch);
+        secret_rng_free(rng);
+    }
+}
+
+static void test_random__a_root_fails_closed(void **state)
+{
+    (void)state;
+    struct secret_root root;
+    struct secret_rng *rng = new_rng(RANDOM_AES256);
+    failing_errno = ENOSYS;
+    failing_result = -1;
+    failing_after = 0;
+    /* a fork's child has to reseed */
+    const pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        random_getrandom = failing_getrandom;
+        memset(&root, 0xaa, sizeof root);
+        const int error = secret_root_draw(&root, rng);
+        _exit(error == CAIRN_ERR_NO_ENTROPY && memcmp(root.key, zeros, sizeof root.key) == 0 ? 0
+                                                                                             : 1);
+    }
+    int status;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    secret_rng_free(rng);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -402,6 +463,8 @@ int main(void)
         cmocka_unit_test_setup(test_random__pieces_make_one_stream, reset),
         cmocka_unit_test_setup(test_random__takes_a_new_key, reset),
         cmocka_unit_test_setup(test_random__forks_do_not_repeat_each_other, reset),
+        cmocka_unit_test_setup(test_random__branches_are_parts_of_one_keystream, reset),
+        cmocka_unit_test_setup(test_random__a_root_fails_closed, reset),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
