@@ -65,7 +65,7 @@ if [ $fast -eq 0 ]; then
     export UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1
     export TSAN_OPTIONS=halt_on_error=1
     build dev && run dev "${skip[@]}"
-    build tsan story && run tsan -L story
+    build tsan story threaded && run tsan -L "story|threaded"
 fi
 build release && run release "${skip[@]}"
 

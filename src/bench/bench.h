@@ -98,15 +98,15 @@ struct bench_job {
     /* Payloads of a sum, 1 .. min(BENCH_MAX_CLIENTS, params->max_contributors). More would only
      * take memory: what an addition costs does not depend on how many there are. */
     unsigned clients;
-    unsigned threads;            /* each works on frames of its own */
+    unsigned threads;            /* on one frame together; folding, each on a frame of its own */
     struct bench_memory *memory; /* to empty the caches before each fold */
     const struct bench_effort *effort;
 };
 
-/** Nanoseconds are wall time over the parameters of all threads. */
+/** Nanoseconds are wall time. */
 struct bench_times {
-    double encrypt_ns, open_ns; /* per parameter */
-    double fold_ns;             /* per parameter of each payload that is added */
+    double encrypt_ns, open_ns; /* per parameter of the frame */
+    double fold_ns;             /* per parameter of each payload that is added, by all threads */
     double fold_gb_s;           /* packed bytes of all payloads that are added */
     double bits_per_param;      /* of a whole payload: padding and capsule too */
 };

@@ -240,9 +240,10 @@ static void print_document(const json_t *document, const struct request *r)
     }
     printf("\n");
     table_print(&table, stdout);
-    printf("per parameter; frames of %u parameters, sums of up to %u clients; several threads work "
-           "on a frame each\n",
-           r->n, r->contributors);
+    printf(
+        "per parameter; frames of %u parameters, sums of up to %u clients; several threads encrypt "
+        "and open a frame together and fold a frame each\n",
+        r->n, r->contributors);
     printf("around it a client quantises floats, %.2f ns, and sums become a model again, %.2f ns\n",
            json_get_number(document, "quantise_ns_per_param", 0),
            json_get_number(document, "apply_ns_per_param", 0));

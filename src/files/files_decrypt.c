@@ -165,7 +165,7 @@ static int open_frame(struct job *job, uint32_t index, struct file_draft *draft,
     struct wire_frame frame;
     int error = update_file_frame(&job->in, index, &job->frame, &frame, why);
     if (!error) {
-        error = he_open(&h->params, job->secret, h->nonce, h->round, index, h->contributors,
+        error = he_open(&h->params, job->secret, NULL, h->nonce, h->round, index, h->contributors,
                         frame.payload.data, n, job->sums, why);
     }
     if (error) {

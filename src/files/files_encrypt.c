@@ -279,7 +279,7 @@ static int encrypt_frame(struct job *job, uint32_t index, struct file_draft *dra
     if (error) {
         return problem_set(why, error, NULL, "no memory for one frame");
     }
-    error = he_encrypt(&h->params, job->session.key, job->rng, h->nonce, h->round, index,
+    error = he_encrypt(&h->params, job->session.key, job->rng, NULL, h->nonce, h->round, index,
                        job->values, n, job->frame.data + payload_at, why);
     if (!error && wire_frame_end(&job->frame, 0, &context) != 0) {
         error = problem_set(why, CAIRN_ERR_NO_MEMORY, NULL, "no memory for one frame");

@@ -132,9 +132,22 @@ CAIRN_MUST_CHECK int he_secret_key_write(const struct he_secret_key *key,
 CAIRN_MUST_CHECK int he_secret_key_read(struct span bytes, struct he_secret_key **out,
                                         uint8_t id[HE_KEY_ID_SIZE], struct cairn_problem *why);
 
+struct parallel;
+/** Threads for encrypting and opening, with working memory for each: 150 KiB, 570 KiB at N = 4096.
+ * One call at a time. */
+struct he_crew;
+/** @param team  parallel.h; borrowed; NULL is the calling thread alone. Any frame comes out the same
+ *               with any team.
+ * @param[out] out  NULL for profile none, which needs none
+ * @retval CAIRN_ERR_NO_MEMORY  *out is NULL. Free with he_crew_free (NULL is ignored). */
+CAIRN_MUST_CHECK int he_crew_new(const struct he_params *params, struct parallel *team,
+                                 struct he_crew **out);
+void he_crew_free(struct he_crew *crew);
+
 /**
  * Encrypt one frame.
  * @param key      NULL only for HE_NONE; borrowed
+ * @param crew     of the same parameters; NULL: the calling thread, with memory of its own
  * @param nonce    public, of the experiment; with (round, frame, chunk) it names the public
  *                 polynomials
  * @param values   n values, |v| <= 2^(b-1)-1
@@ -144,23 +157,26 @@ CAIRN_MUST_CHECK int he_secret_key_read(struct span bytes, struct he_secret_key 
  * @retval CAIRN_ERR_NO_ENTROPY, CAIRN_ERR_NO_MEMORY, CAIRN_ERR_ENVIRONMENT
  */
 CAIRN_MUST_CHECK int he_encrypt(const struct he_params *params, const struct he_public_key *key,
-                                struct secret_rng *rng, const uint8_t nonce[HE_NONCE_SIZE],
-                                uint32_t round, uint32_t frame, const int32_t *values, size_t n,
-                                uint8_t *payload, struct cairn_problem *why);
+                                struct secret_rng *rng, struct he_crew *crew,
+                                const uint8_t nonce[HE_NONCE_SIZE], uint32_t round, uint32_t frame,
+                                const int32_t *values, size_t n, uint8_t *payload,
+                                struct cairn_problem *why);
 
 /**
  * Open the sum of `contributors` payloads.
  * The caller sees to it that a (round, frame) is opened once, for one contributor set
  * (fed/round.h).
  * @param secret   NULL only for HE_NONE
+ * @param crew     as for he_encrypt
  * @param[out] sums  n exact sums; zeroed on failure
  * @retval CAIRN_ERR_REFUSED    contributors 0 or above max_contributors, n above 4096 polynomials,
  *                              a key of another ring
  * @retval CAIRN_ERR_INTEGRITY  not an honest sum of that many payloads; no more is told
  */
 CAIRN_MUST_CHECK int he_open(const struct he_params *params, const struct he_secret_key *secret,
-                             const uint8_t nonce[HE_NONCE_SIZE], uint32_t round, uint32_t frame,
-                             uint32_t contributors, const uint8_t *payload, size_t n,
-                             int64_t *sums, struct cairn_problem *why);
+                             struct he_crew *crew, const uint8_t nonce[HE_NONCE_SIZE],
+                             uint32_t round, uint32_t frame, uint32_t contributors,
+                             const uint8_t *payload, size_t n, int64_t *sums,
+                             struct cairn_problem *why);
 
 #endif

@@ -16,6 +16,7 @@
 #include <math.h>
 
 #include "he_bfv.h"
+#include "he_crew.h"
 #include "he_layout.h"
 #include "he_noise.h"
 
@@ -52,18 +53,34 @@ static struct kern_lanes lanes_of(unsigned lanes, uint64_t radix)
     return l;
 }
 
-/* a[i] = a_j s mod q, coefficients */
-static int masked_product(const struct he_params *params, const struct he_frame_name *name,
-                          size_t chunk, uint64_t *out, struct he_scratch *s)
+/* A frame, as its chunks see it. */
+struct job {
+    const struct he_params *params;
+    const struct he_frame_name *name;
+    const uint64_t *key;   /* one-time key or the sum of them, transformed */
+    const int32_t *values; /* encrypting */
+    int64_t *sums;         /* opening */
+    uint8_t *out;          /* encrypting: the payload */
+    const uint8_t *in;     /* opening: the payload */
+    size_t n;
+    uint64_t limit; /* of a sum's magnitude */
+    struct parts parts;
+    struct kern_lanes lanes;
+    struct kern_step step;
+};
+
+/* s->a = a_j s mod q, coefficients */
+static int masked_product(const struct job *job, size_t chunk, struct he_scratch *s)
 {
     const struct kern_ops *ops = kern_get();
     const struct kern_ntt *ring = ring_get(RING_Q);
     uint8_t seed[32];
-    he_capsule_seed(params, name->nonce, name->round, name->frame, (uint32_t)chunk, seed);
-    int rc = he_expand(seed, out, s->stream);
+    he_capsule_seed(job->params, job->name->nonce, job->name->round, job->name->frame,
+                    (uint32_t)chunk, seed);
+    int rc = he_expand(seed, s->a, s->stream);
     if (rc == 0) {
-        ops->mul(out, out, s->key, RING_DEGREE, &ring->modulus);
-        ops->ntt_inv(out, ring);
+        ops->mul(s->a, s->a, job->key, RING_DEGREE, &ring->modulus);
+        ops->ntt_inv(s->a, ring);
     }
     return rc;
 }
@@ -86,34 +103,45 @@ static int new_key(const struct he_params *params, const struct he_public_key *k
     return he_bfv_encrypt(&params->bfv, key, rng, p->used, payload + p->c0, payload + p->c1, s);
 }
 
-int he_capsule_encrypt(const struct he_params *params, const struct he_public_key *key,
-                       struct secret_rng *rng, const struct he_frame_name *name,
-                       const int32_t *values, size_t n, uint8_t *payload, struct he_scratch *s)
+static int encrypt_chunk(const void *of, size_t j, struct he_worker *w)
 {
     const struct kern_ops *ops = kern_get();
     const struct kern_modulus *m = &ring_get(RING_Q)->modulus;
-    const struct parts p = parts_of(params, n);
-    const struct kern_lanes lanes = lanes_of(params->lanes, params->radix);
-    struct kern_step step;
-    kern_step_init(&step, m, params->bits, params->step, 0);
-
-    int rc = new_key(params, key, rng, &p, payload, s);
-    for (size_t j = 0; rc == 0 && j < he_chunks(params, n); j++) {
-        rc = masked_product(params, name, j, s->a, s);
-        if (rc == 0) {
-            rc = he_sample_cbd(rng, s);
-        }
-        if (rc != 0) {
-            break;
-        }
-        ops->neg_add_small(s->a, s->small, RING_DEGREE, m);
-        ops->switch_pow2(s->a, RING_DEGREE, &step.mask);
-        ops->lanes_pack(s->message, RING_DEGREE, values + j * params->chunk_params,
-                        values_in_chunk(params, n, j), &lanes);
-        ops->add_step(s->a, s->message, RING_DEGREE, &step);
-        ops->pack_bits(payload + j * p.chunk_bytes, s->a, RING_DEGREE, params->bits);
+    const struct job *job = of;
+    const unsigned bits = job->params->bits;
+    struct he_scratch *s = w->scratch;
+    int rc = masked_product(job, j, s);
+    if (rc == 0) {
+        rc = he_sample_cbd(w->rng, s);
     }
-    return rc;
+    if (rc != 0) {
+        return rc;
+    }
+    ops->neg_add_small(s->a, s->small, RING_DEGREE, m);
+    ops->switch_pow2(s->a, RING_DEGREE, &job->step.mask);
+    ops->lanes_pack(s->message, RING_DEGREE, job->values + j * job->params->chunk_params,
+                    values_in_chunk(job->params, job->n, j), &job->lanes);
+    ops->add_step(s->a, s->message, RING_DEGREE, &job->step);
+    ops->pack_bits(job->out + j * job->parts.chunk_bytes, s->a, RING_DEGREE, bits);
+    return 0;
+}
+
+int he_capsule_encrypt(const struct he_params *params, const struct he_public_key *key,
+                       struct secret_rng *rng, const struct he_frame_name *name,
+                       const int32_t *values, size_t n, uint8_t *payload, struct he_crew *crew)
+{
+    struct he_scratch *s = he_crew_first(crew)->scratch;
+    struct job job = {.params = params,
+                      .name = name,
+                      .key = s->key, /* no chunk changes it */
+                      .values = values,
+                      .out = payload,
+                      .n = n,
+                      .parts = parts_of(params, n),
+                      .lanes = lanes_of(params->lanes, params->radix)};
+    kern_step_init(&job.step, &ring_get(RING_Q)->modulus, params->bits, params->step, 0);
+    int rc = new_key(params, key, rng, &job.parts, payload, s);
+    return rc != 0 ? rc : he_crew_encrypt(crew, rng, he_chunks(params, n), encrypt_chunk, &job);
 }
 
 /* s->key = the sum of the one-time keys, transformed. @return 0 or all ones, as he_bfv_open */
@@ -145,29 +173,39 @@ static uint64_t distance_limit(const struct he_params *params, uint32_t contribu
     return (uint64_t)ldexp(distance, KERN_FRACTION_BITS) + 2;
 }
 
-int he_capsule_open(const struct he_params *params, const struct he_secret_key *key,
-                    const struct he_frame_name *name, uint32_t contributors, const uint8_t *payload,
-                    size_t n, int64_t *sums, uint64_t *bad, struct he_scratch *s)
+static int open_chunk(const void *of, size_t j, struct he_worker *w)
 {
     const struct kern_ops *ops = kern_get();
-    const struct parts p = parts_of(params, n);
-    const struct kern_lanes lanes = lanes_of(params->lanes, params->radix);
-    const uint64_t limit = he_value_limit(params->value_bits) * contributors;
-    struct kern_step step;
-    kern_step_init(&step, &ring_get(RING_Q)->modulus, params->bits, params->step,
-                   distance_limit(params, contributors));
-
-    uint64_t flags = open_key(params, key, contributors, &p, payload, s);
-    for (size_t j = 0; j < he_chunks(params, n); j++) {
-        int rc = masked_product(params, name, j, s->a, s);
-        if (rc != 0) {
-            return rc;
-        }
-        ops->unpack_bits(s->b, payload + j * p.chunk_bytes, RING_DEGREE, params->bits);
-        flags |= ops->open_step(s->message, s->b, s->a, RING_DEGREE, &step);
-        flags |= ops->lanes_unpack(sums + j * params->chunk_params, values_in_chunk(params, n, j),
-                                   s->message, RING_DEGREE, &lanes, limit);
+    const struct job *job = of;
+    struct he_scratch *s = w->scratch;
+    int rc = masked_product(job, j, s);
+    if (rc != 0) {
+        return rc;
     }
-    *bad = flags;
+    ops->unpack_bits(s->b, job->in + j * job->parts.chunk_bytes, RING_DEGREE, job->params->bits);
+    w->bad |= ops->open_step(s->message, s->b, s->a, RING_DEGREE, &job->step);
+    w->bad |= ops->lanes_unpack(job->sums + j * job->params->chunk_params,
+                                values_in_chunk(job->params, job->n, j), s->message, RING_DEGREE,
+                                &job->lanes, job->limit);
     return 0;
+}
+
+int he_capsule_open(const struct he_params *params, const struct he_secret_key *key,
+                    const struct he_frame_name *name, uint32_t contributors, const uint8_t *payload,
+                    size_t n, int64_t *sums, uint64_t *bad, struct he_crew *crew)
+{
+    struct he_scratch *s = he_crew_first(crew)->scratch;
+    struct job job = {.params = params,
+                      .name = name,
+                      .key = s->key,
+                      .in = payload,
+                      .sums = sums,
+                      .n = n,
+                      .limit = he_value_limit(params->value_bits) * contributors,
+                      .parts = parts_of(params, n),
+                      .lanes = lanes_of(params->lanes, params->radix)};
+    kern_step_init(&job.step, &ring_get(RING_Q)->modulus, params->bits, params->step,
+                   distance_limit(params, contributors));
+    *bad = open_key(params, key, contributors, &job.parts, payload, s);
+    return he_crew_open(crew, he_chunks(params, n), open_chunk, &job, bad);
 }

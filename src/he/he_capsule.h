@@ -15,11 +15,11 @@ struct he_frame_name {
 };
 
 /** A payload of n values in range, n <= HE_MAX_CHUNKS chunks. On failure the payload is to be
- * thrown away. @retval CAIRN_ERR_NO_ENTROPY, CAIRN_ERR_ENVIRONMENT */
+ * thrown away. @retval CAIRN_ERR_NO_ENTROPY, CAIRN_ERR_NO_MEMORY, CAIRN_ERR_ENVIRONMENT */
 CAIRN_MUST_CHECK int he_capsule_encrypt(const struct he_params *params,
                                         const struct he_public_key *key, struct secret_rng *rng,
                                         const struct he_frame_name *name, const int32_t *values,
-                                        size_t n, uint8_t *payload, struct he_scratch *s);
+                                        size_t n, uint8_t *payload, struct he_crew *crew);
 
 /** Open a sum. @param[out] bad  0, or all ones if it is not an honest sum of `contributors`
  * payloads: then sums are meaningless. @retval CAIRN_ERR_ENVIRONMENT */
@@ -27,6 +27,6 @@ CAIRN_MUST_CHECK int he_capsule_open(const struct he_params *params,
                                      const struct he_secret_key *key,
                                      const struct he_frame_name *name, uint32_t contributors,
                                      const uint8_t *payload, size_t n, int64_t *sums, uint64_t *bad,
-                                     struct he_scratch *s);
+                                     struct he_crew *crew);
 
 #endif

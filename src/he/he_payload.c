@@ -4,6 +4,7 @@
 
 #include "he_bfv.h"
 #include "he_capsule.h"
+#include "he_crew.h"
 #include "he_declassify.h"
 #include "he_layout.h"
 #include "he_wide.h"
@@ -104,65 +105,94 @@ static struct bfv_chunk bfv_chunk_of(const struct he_params *params, size_t n, s
     return c;
 }
 
-static int bfv_encrypt(const struct he_params *params, const struct he_public_key *key,
-                       struct secret_rng *rng, const int32_t *values, size_t n, uint8_t *payload,
-                       struct he_scratch *s)
+/* A frame under profile bfv, as its chunks see it. */
+struct bfv_job {
+    const struct he_params *params;
+    const struct he_public_key *key;    /* encrypting */
+    const struct he_secret_key *secret; /* opening */
+    const int32_t *values;
+    int64_t *sums;
+    uint8_t *payload; /* opening: only read */
+    size_t n;
+    uint32_t contributors;
+    struct kern_lanes lanes;
+};
+
+static int bfv_encrypt_chunk(const void *of, size_t j, struct he_worker *w)
 {
-    struct kern_lanes lanes = {0};
-    (void)kern_lanes_init(&lanes, params->lanes, params->radix); /* the chooser has asked */
-    int rc = 0;
-    for (size_t j = 0; rc == 0 && j < he_chunks(params, n); j++) {
-        struct bfv_chunk c = bfv_chunk_of(params, n, j, payload);
-        kern_get()->lanes_pack(s->message, RING_DEGREE, values + c.first, c.count, &lanes);
-        rc = he_bfv_encrypt(&params->bfv, key, rng, RING_DEGREE, c.c0, c.c1, s);
-    }
-    return rc;
+    const struct bfv_job *job = of;
+    struct he_scratch *s = w->scratch;
+    const struct bfv_chunk c = bfv_chunk_of(job->params, job->n, j, job->payload);
+    kern_get()->lanes_pack(s->message, RING_DEGREE, job->values + c.first, c.count, &job->lanes);
+    return he_bfv_encrypt(&job->params->bfv, job->key, w->rng, RING_DEGREE, c.c0, c.c1, s);
 }
 
-static uint64_t bfv_open(const struct he_params *params, const struct he_secret_key *key,
-                         uint32_t contributors, const uint8_t *payload, size_t n, int64_t *sums,
-                         struct he_scratch *s)
+static int bfv_open_chunk(const void *of, size_t j, struct he_worker *w)
 {
-    struct kern_lanes lanes = {0};
-    (void)kern_lanes_init(&lanes, params->lanes, params->radix);
-    uint64_t limit = he_value_limit(params->value_bits) * contributors;
-    uint64_t bad = 0;
-    for (size_t j = 0; j < he_chunks(params, n); j++) {
-        struct bfv_chunk c = bfv_chunk_of(params, n, j, (uint8_t *)(uintptr_t)payload);
-        bad |= he_bfv_open(&params->bfv, key, contributors, RING_DEGREE, c.c0, c.c1, s);
-        bad |= kern_get()->lanes_unpack(sums + c.first, c.count, s->message, RING_DEGREE, &lanes,
-                                        limit);
-    }
-    return bad;
+    const struct bfv_job *job = of;
+    struct he_scratch *s = w->scratch;
+    const struct bfv_chunk c = bfv_chunk_of(job->params, job->n, j, job->payload);
+    const uint64_t limit = he_value_limit(job->params->value_bits) * job->contributors;
+    w->bad |=
+        he_bfv_open(&job->params->bfv, job->secret, job->contributors, RING_DEGREE, c.c0, c.c1, s);
+    w->bad |= kern_get()->lanes_unpack(job->sums + c.first, c.count, s->message, RING_DEGREE,
+                                       &job->lanes, limit);
+    return 0;
+}
+
+static int bfv_encrypt(const struct he_params *params, const struct he_public_key *key,
+                       struct secret_rng *rng, const int32_t *values, size_t n, uint8_t *payload,
+                       struct he_crew *crew)
+{
+    struct bfv_job job = {
+        .params = params, .key = key, .values = values, .payload = payload, .n = n};
+    (void)kern_lanes_init(&job.lanes, params->lanes, params->radix); /* the chooser has asked */
+    return he_crew_encrypt(crew, rng, he_chunks(params, n), bfv_encrypt_chunk, &job);
+}
+
+static int bfv_open(const struct he_params *params, const struct he_secret_key *key,
+                    uint32_t contributors, const uint8_t *payload, size_t n, int64_t *sums,
+                    uint64_t *bad, struct he_crew *crew)
+{
+    struct bfv_job job = {.params = params,
+                          .secret = key,
+                          .payload = (uint8_t *)(uintptr_t)payload,
+                          .sums = sums,
+                          .n = n,
+                          .contributors = contributors};
+    (void)kern_lanes_init(&job.lanes, params->lanes, params->radix);
+    return he_crew_open(crew, he_chunks(params, n), bfv_open_chunk, &job, bad);
 }
 
 /* ---- all of them ---- */
 
 static int encrypt(const struct he_params *params, const struct he_public_key *key,
-                   struct secret_rng *rng, const struct he_frame_name *name, const int32_t *values,
-                   size_t n, uint8_t *payload)
+                   struct secret_rng *rng, struct he_crew *given, const struct he_frame_name *name,
+                   const int32_t *values, size_t n, uint8_t *payload)
 {
+    struct he_crew *crew = NULL;
     if (params->profile == HE_NONE) {
         none_write(params, values, n, payload);
         return 0;
     }
+    int rc = he_crew_enter(params, given, &crew);
+    if (rc != 0) {
+        return rc;
+    }
     if (he_is_wide(params)) {
-        return he_wide_encrypt(params, key, rng, name, values, n, payload);
+        rc = he_wide_encrypt(params, key, rng, name, values, n, payload, crew);
+    } else if (params->profile == HE_BFV) {
+        rc = bfv_encrypt(params, key, rng, values, n, payload, crew);
+    } else {
+        rc = he_capsule_encrypt(params, key, rng, name, values, n, payload, crew);
     }
-    struct he_scratch *s = he_scratch_new();
-    if (s == NULL) {
-        return CAIRN_ERR_NO_MEMORY;
-    }
-    int rc = params->profile == HE_BFV
-                 ? bfv_encrypt(params, key, rng, values, n, payload, s)
-                 : he_capsule_encrypt(params, key, rng, name, values, n, payload, s);
-    he_scratch_free(s);
+    he_crew_leave(crew, given);
     return rc;
 }
 
 int he_encrypt(const struct he_params *params, const struct he_public_key *key,
-               struct secret_rng *rng, const uint8_t nonce[HE_NONCE_SIZE], uint32_t round,
-               uint32_t frame, const int32_t *values, size_t n, uint8_t *payload,
+               struct secret_rng *rng, struct he_crew *crew, const uint8_t nonce[HE_NONCE_SIZE],
+               uint32_t round, uint32_t frame, const int32_t *values, size_t n, uint8_t *payload,
                struct cairn_problem *why)
 {
     const struct he_frame_name name = {nonce, round, frame};
@@ -175,7 +205,7 @@ int he_encrypt(const struct he_params *params, const struct he_public_key *key,
         rc = he_wide_check_key(params, key != NULL && key->wide != NULL, why);
     }
     if (rc == 0) {
-        rc = encrypt(params, key, rng, &name, values, n, payload);
+        rc = encrypt(params, key, rng, crew, &name, values, n, payload);
         if (rc != 0) {
             problem_set(why, rc, NULL, "cannot encrypt a frame: %s", cairn_error_sentence(rc));
         }
@@ -187,33 +217,33 @@ int he_encrypt(const struct he_params *params, const struct he_public_key *key,
 }
 
 static int open_payload(const struct he_params *params, const struct he_secret_key *secret,
-                        const struct he_frame_name *name, uint32_t contributors,
-                        const uint8_t *payload, size_t n, int64_t *sums, uint64_t *bad)
+                        struct he_crew *given, const struct he_frame_name *name,
+                        uint32_t contributors, const uint8_t *payload, size_t n, int64_t *sums,
+                        uint64_t *bad)
 {
+    struct he_crew *crew = NULL;
     if (params->profile == HE_NONE) {
         *bad = none_open(params, contributors, payload, n, sums);
         return 0;
     }
+    int rc = he_crew_enter(params, given, &crew);
+    if (rc != 0) {
+        return rc;
+    }
     if (he_is_wide(params)) {
-        return he_wide_open(params, secret, name, contributors, payload, n, sums, bad);
-    }
-    struct he_scratch *s = he_scratch_new();
-    if (s == NULL) {
-        return CAIRN_ERR_NO_MEMORY;
-    }
-    int rc = 0;
-    if (params->profile == HE_BFV) {
-        *bad = bfv_open(params, secret, contributors, payload, n, sums, s);
+        rc = he_wide_open(params, secret, name, contributors, payload, n, sums, bad, crew);
+    } else if (params->profile == HE_BFV) {
+        rc = bfv_open(params, secret, contributors, payload, n, sums, bad, crew);
     } else {
-        rc = he_capsule_open(params, secret, name, contributors, payload, n, sums, bad, s);
+        rc = he_capsule_open(params, secret, name, contributors, payload, n, sums, bad, crew);
     }
-    he_scratch_free(s);
+    he_crew_leave(crew, given);
     return rc;
 }
 
 int he_open(const struct he_params *params, const struct he_secret_key *secret,
-            const uint8_t nonce[HE_NONCE_SIZE], uint32_t round, uint32_t frame,
-            uint32_t contributors, const uint8_t *payload, size_t n, int64_t *sums,
+            struct he_crew *crew, const uint8_t nonce[HE_NONCE_SIZE], uint32_t round,
+            uint32_t frame, uint32_t contributors, const uint8_t *payload, size_t n, int64_t *sums,
             struct cairn_problem *why)
 {
     const struct he_frame_name name = {nonce, round, frame};
@@ -231,7 +261,7 @@ int he_open(const struct he_params *params, const struct he_secret_key *secret,
         rc = he_wide_check_key(params, secret != NULL && secret->wide != NULL, why);
     }
     if (rc == 0) {
-        rc = open_payload(params, secret, &name, contributors, payload, n, sums, &bad);
+        rc = open_payload(params, secret, crew, &name, contributors, payload, n, sums, &bad);
         if (rc != 0) {
             problem_set(why, rc, NULL, "cannot open a frame: %s", cairn_error_sentence(rc));
         }

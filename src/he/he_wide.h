@@ -113,9 +113,10 @@ CAIRN_MUST_CHECK int he_wide_check_key(const struct he_params *params, bool key_
 CAIRN_MUST_CHECK int he_wide_encrypt(const struct he_params *params,
                                      const struct he_public_key *key, struct secret_rng *rng,
                                      const struct he_frame_name *name, const int32_t *values,
-                                     size_t n, uint8_t *payload);
+                                     size_t n, uint8_t *payload, struct he_crew *crew);
 CAIRN_MUST_CHECK int he_wide_open(const struct he_params *params, const struct he_secret_key *key,
                                   const struct he_frame_name *name, uint32_t contributors,
-                                  const uint8_t *payload, size_t n, int64_t *sums, uint64_t *bad);
+                                  const uint8_t *payload, size_t n, int64_t *sums, uint64_t *bad,
+                                  struct he_crew *crew);
 
 #endif

@@ -3,6 +3,7 @@
  * he_payload.c. */
 #include <math.h>
 
+#include "he_crew.h"
 #include "he_layout.h"
 #include "he_noise.h"
 #include "he_sample.h"
@@ -47,36 +48,46 @@ static struct chunk chunk_of(const struct he_params *params, size_t n, size_t j)
     return c;
 }
 
+/* A frame, as its chunks see it. */
+struct job {
+    const struct he_params *params;
+    const struct he_frame_name *name;
+    const struct he_wide_public_key *key;    /* bfv, encrypting */
+    const struct he_wide_secret_key *secret; /* bfv, opening */
+    const uint64_t (*once)[N]; /* capsule: the one-time key or the sum of them, transformed */
+    const int32_t *values;     /* encrypting */
+    int64_t *sums;             /* opening */
+    uint8_t *out;              /* encrypting: the payload */
+    const uint8_t *in;         /* opening: the payload */
+    size_t n;
+    uint32_t contributors;
+    uint64_t limit; /* of a sum's magnitude */
+    struct kern_wide_lanes lanes;
+    struct kern_wide_step step; /* capsule */
+};
+
 /* ---- profile bfv ---- */
 
-static int bfv_encrypt(const struct he_params *params, const struct he_wide_public_key *key,
-                       struct secret_rng *rng, const int32_t *values, size_t n, uint8_t *payload,
-                       struct he_wide_scratch *s)
+static int bfv_encrypt_chunk(const void *of, size_t j, struct he_worker *w)
 {
-    const struct kern_wide_lanes lanes = lanes_of(params->lanes, params->radix);
-    int rc = 0;
-    for (size_t j = 0; rc == 0 && j < he_chunks(params, n); j++) {
-        struct chunk c = chunk_of(params, n, j);
-        kern_wide_lanes_pack(s->message, N, values + c.first, c.count, &lanes);
-        rc = he_wide_bfv_encrypt(&params->bfv, key, rng, N, payload + c.at, payload + c.at1, s);
-    }
-    return rc;
+    const struct job *job = of;
+    struct he_wide_scratch *s = w->scratch;
+    const struct chunk c = chunk_of(job->params, job->n, j);
+    kern_wide_lanes_pack(s->message, N, job->values + c.first, c.count, &job->lanes);
+    return he_wide_bfv_encrypt(&job->params->bfv, job->key, w->rng, N, job->out + c.at,
+                               job->out + c.at1, s);
 }
 
-static uint64_t bfv_open(const struct he_params *params, const struct he_wide_secret_key *key,
-                         uint32_t contributors, const uint8_t *payload, size_t n, int64_t *sums,
-                         struct he_wide_scratch *s)
+static int bfv_open_chunk(const void *of, size_t j, struct he_worker *w)
 {
-    const struct kern_wide_lanes lanes = lanes_of(params->lanes, params->radix);
-    const uint64_t limit = he_value_limit(params->value_bits) * contributors;
-    uint64_t bad = 0;
-    for (size_t j = 0; j < he_chunks(params, n); j++) {
-        struct chunk c = chunk_of(params, n, j);
-        bad |= he_wide_bfv_open(&params->bfv, key, contributors, N, payload + c.at,
-                                payload + c.at1, s);
-        bad |= kern_wide_lanes_unpack(sums + c.first, c.count, s->message, N, &lanes, limit);
-    }
-    return bad;
+    const struct job *job = of;
+    struct he_wide_scratch *s = w->scratch;
+    const struct chunk c = chunk_of(job->params, job->n, j);
+    w->bad |= he_wide_bfv_open(&job->params->bfv, job->secret, job->contributors, N, job->in + c.at,
+                               job->in + c.at1, s);
+    w->bad |= kern_wide_lanes_unpack(job->sums + c.first, c.count, s->message, N, &job->lanes,
+                                     job->limit);
+    return 0;
 }
 
 /* ---- profile capsule ---- */
@@ -96,19 +107,19 @@ static struct capsule capsule_of(const struct he_params *params, size_t n)
 }
 
 /* s->a = residues of a_j s, coefficients */
-static int masked_product(const struct he_params *params, const struct he_frame_name *name,
-                          size_t j, struct he_wide_scratch *s)
+static int masked_product(const struct job *job, size_t j, struct he_wide_scratch *s)
 {
     const struct kern_ops *ops = kern_get();
     uint8_t seed[32];
-    he_capsule_seed(params, name->nonce, name->round, name->frame, (uint32_t)j, seed);
+    he_capsule_seed(job->params, job->name->nonce, job->name->round, job->name->frame, (uint32_t)j,
+                    seed);
     for (int p = 0; p < RING_WIDE_PRIMES; p++) {
         const struct kern_ntt *ring = ring_wide_get((enum ring_wide_prime)p);
         int rc = he_wide_expand(seed, (enum ring_wide_prime)p, s->a[p], s->stream);
         if (rc != 0) {
             return rc;
         }
-        ops->mul(s->a[p], s->a[p], s->key[p], N, &ring->modulus);
+        ops->mul(s->a[p], s->a[p], job->once[p], N, &ring->modulus);
         ops->ntt_inv(s->a[p], ring);
     }
     return 0;
@@ -130,36 +141,28 @@ static int new_key(const struct he_params *params, const struct he_wide_public_k
                                s);
 }
 
-static int capsule_encrypt(const struct he_params *params, const struct he_wide_public_key *key,
-                           struct secret_rng *rng, const struct he_frame_name *name,
-                           const int32_t *values, size_t n, uint8_t *payload,
-                           struct he_wide_scratch *s)
+static int capsule_encrypt_chunk(const void *of, size_t j, struct he_worker *w)
 {
-    const struct kern_wide_lanes lanes = lanes_of(params->lanes, params->radix);
-    struct kern_wide_step step;
-    kern_wide_step_init(&step, ring_wide_join(), params->bits, params->step, 0);
-
-    int rc = new_key(params, key, rng, n, payload, s);
-    for (size_t j = 0; rc == 0 && j < he_chunks(params, n); j++) {
-        struct chunk c = chunk_of(params, n, j);
-        rc = masked_product(params, name, j, s);
-        if (rc == 0) {
-            rc = he_wide_sample_cbd(rng, s);
-        }
-        if (rc != 0) {
-            break;
-        }
-        for (int p = 0; p < RING_WIDE_PRIMES; p++) {
-            kern_get()->neg_add_small(s->a[p], s->small, N,
-                                      &ring_wide_get((enum ring_wide_prime)p)->modulus);
-        }
-        kern_wide_join2(s->wide, s->a[0], s->a[1], N, ring_wide_join());
-        kern_wide_switch(s->wide, N, &step.mask);
-        kern_wide_lanes_pack(s->message, N, values + c.first, c.count, &lanes);
-        kern_wide_add_step(s->wide, s->message, N, &step);
-        kern_wide_pack(payload + c.at, s->wide, N, params->bits);
+    const struct job *job = of;
+    struct he_wide_scratch *s = w->scratch;
+    const struct chunk c = chunk_of(job->params, job->n, j);
+    int rc = masked_product(job, j, s);
+    if (rc == 0) {
+        rc = he_wide_sample_cbd(w->rng, s);
     }
-    return rc;
+    if (rc != 0) {
+        return rc;
+    }
+    for (int p = 0; p < RING_WIDE_PRIMES; p++) {
+        kern_get()->neg_add_small(s->a[p], s->small, N,
+                                  &ring_wide_get((enum ring_wide_prime)p)->modulus);
+    }
+    kern_wide_join2(s->wide, s->a[0], s->a[1], N, ring_wide_join());
+    kern_wide_switch(s->wide, N, &job->step.mask);
+    kern_wide_lanes_pack(s->message, N, job->values + c.first, c.count, &job->lanes);
+    kern_wide_add_step(s->wide, s->message, N, &job->step);
+    kern_wide_pack(job->out + c.at, s->wide, N, job->params->bits);
+    return 0;
 }
 
 /* s->key = the sum of the one-time keys, transformed. @return 0 or all ones */
@@ -188,64 +191,68 @@ static uint64_t distance_limit(const struct he_params *params, uint32_t contribu
     return (uint64_t)ldexp(distance, KERN_FRACTION_BITS) + 2;
 }
 
-static int capsule_open(const struct he_params *params, const struct he_wide_secret_key *key,
-                        const struct he_frame_name *name, uint32_t contributors,
-                        const uint8_t *payload, size_t n, int64_t *sums, uint64_t *bad,
-                        struct he_wide_scratch *s)
+static int capsule_open_chunk(const void *of, size_t j, struct he_worker *w)
 {
-    const struct kern_wide_lanes lanes = lanes_of(params->lanes, params->radix);
-    const uint64_t limit = he_value_limit(params->value_bits) * contributors;
-    struct kern_wide_step step;
-    kern_wide_step_init(&step, ring_wide_join(), params->bits, params->step,
-                        distance_limit(params, contributors));
-
-    uint64_t flags = open_key(params, key, contributors, payload, n, s);
-    for (size_t j = 0; j < he_chunks(params, n); j++) {
-        struct chunk c = chunk_of(params, n, j);
-        int rc = masked_product(params, name, j, s);
-        if (rc != 0) {
-            return rc;
-        }
-        kern_wide_join2(s->product, s->a[0], s->a[1], N, ring_wide_join());
-        kern_wide_unpack(s->wide, payload + c.at, N, params->bits);
-        flags |= kern_wide_open_step(s->message, s->wide, s->product, N, &step);
-        flags |= kern_wide_lanes_unpack(sums + c.first, c.count, s->message, N, &lanes, limit);
+    const struct job *job = of;
+    struct he_wide_scratch *s = w->scratch;
+    const struct chunk c = chunk_of(job->params, job->n, j);
+    int rc = masked_product(job, j, s);
+    if (rc != 0) {
+        return rc;
     }
-    *bad = flags;
+    kern_wide_join2(s->product, s->a[0], s->a[1], N, ring_wide_join());
+    kern_wide_unpack(s->wide, job->in + c.at, N, job->params->bits);
+    w->bad |= kern_wide_open_step(s->message, s->wide, s->product, N, &job->step);
+    w->bad |= kern_wide_lanes_unpack(job->sums + c.first, c.count, s->message, N, &job->lanes,
+                                     job->limit);
     return 0;
 }
 
 /* ---- both ---- */
 
 int he_wide_encrypt(const struct he_params *params, const struct he_public_key *key,
-                    struct secret_rng *rng, const struct he_frame_name *name,
-                    const int32_t *values, size_t n, uint8_t *payload)
+                    struct secret_rng *rng, const struct he_frame_name *name, const int32_t *values,
+                    size_t n, uint8_t *payload, struct he_crew *crew)
 {
-    struct he_wide_scratch *s = he_wide_scratch_new();
-    if (s == NULL) {
-        return CAIRN_ERR_NO_MEMORY;
+    const size_t chunks = he_chunks(params, n);
+    struct he_wide_scratch *s = he_crew_first(crew)->scratch;
+    struct job job = {.params = params,
+                      .name = name,
+                      .key = key->wide,
+                      .once = (const uint64_t(*)[N])s->key, /* no chunk changes it */
+                      .values = values,
+                      .out = payload,
+                      .n = n,
+                      .lanes = lanes_of(params->lanes, params->radix)};
+    if (params->profile == HE_BFV) {
+        return he_crew_encrypt(crew, rng, chunks, bfv_encrypt_chunk, &job);
     }
-    int rc = params->profile == HE_BFV
-                 ? bfv_encrypt(params, key->wide, rng, values, n, payload, s)
-                 : capsule_encrypt(params, key->wide, rng, name, values, n, payload, s);
-    he_wide_scratch_free(s);
-    return rc;
+    kern_wide_step_init(&job.step, ring_wide_join(), params->bits, params->step, 0);
+    int rc = new_key(params, key->wide, rng, n, payload, s);
+    return rc != 0 ? rc : he_crew_encrypt(crew, rng, chunks, capsule_encrypt_chunk, &job);
 }
 
 int he_wide_open(const struct he_params *params, const struct he_secret_key *key,
                  const struct he_frame_name *name, uint32_t contributors, const uint8_t *payload,
-                 size_t n, int64_t *sums, uint64_t *bad)
+                 size_t n, int64_t *sums, uint64_t *bad, struct he_crew *crew)
 {
-    struct he_wide_scratch *s = he_wide_scratch_new();
-    if (s == NULL) {
-        return CAIRN_ERR_NO_MEMORY;
-    }
-    int rc = 0;
+    const size_t chunks = he_chunks(params, n);
+    struct he_wide_scratch *s = he_crew_first(crew)->scratch;
+    struct job job = {.params = params,
+                      .name = name,
+                      .secret = key->wide,
+                      .once = (const uint64_t(*)[N])s->key,
+                      .in = payload,
+                      .sums = sums,
+                      .n = n,
+                      .contributors = contributors,
+                      .limit = he_value_limit(params->value_bits) * contributors,
+                      .lanes = lanes_of(params->lanes, params->radix)};
     if (params->profile == HE_BFV) {
-        *bad = bfv_open(params, key->wide, contributors, payload, n, sums, s);
-    } else {
-        rc = capsule_open(params, key->wide, name, contributors, payload, n, sums, bad, s);
+        return he_crew_open(crew, chunks, bfv_open_chunk, &job, bad);
     }
-    he_wide_scratch_free(s);
-    return rc;
+    kern_wide_step_init(&job.step, ring_wide_join(), params->bits, params->step,
+                        distance_limit(params, contributors));
+    *bad = open_key(params, key->wide, contributors, payload, n, s);
+    return he_crew_open(crew, chunks, capsule_open_chunk, &job, bad);
 }

@@ -317,8 +317,8 @@ int cairn_encrypt(const struct cairn_params *params, const struct cairn_public_k
         memset(payload, 0, payload_size);
         return problem_set(why, rc, NULL, "cannot encrypt: %s", cairn_error_sentence(rc));
     }
-    rc = he_encrypt(&params->he, key != NULL ? key->he : NULL, rng, nonce, round, frame, values, n,
-                    payload, why);
+    rc = he_encrypt(&params->he, key != NULL ? key->he : NULL, rng, NULL, nonce, round, frame,
+                    values, n, payload, why);
     secret_rng_free(rng);
     return rc;
 }
@@ -350,6 +350,6 @@ int cairn_open(const struct cairn_params *params, const struct cairn_secret_key 
     }
     int rc = check_payload(__func__, params, n, payload_size, why);
     return rc != 0 ? rc
-                   : he_open(&params->he, secret != NULL ? secret->he : NULL, nonce, round, frame,
-                             contributors, payload, n, sums, why);
+                   : he_open(&params->he, secret != NULL ? secret->he : NULL, NULL, nonce, round,
+                             frame, contributors, payload, n, sums, why);
 }

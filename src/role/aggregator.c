@@ -300,9 +300,8 @@ static void open_sum(struct aggregator *a, const struct fed_sum *sum)
     struct cairn_problem why = {0};
     const size_t first = fed_plan_first(&a->plan, sum->index);
     const size_t count = fed_plan_count(&a->plan, sum->index);
-    const int err =
-        he_open(&a->plan.he, a->secret, a->nonce, a->round.number, sum->index, sum->contributors,
-                sum->payload.data, count, a->sums, &why);
+    const int err = he_open(&a->plan.he, a->secret, NULL, a->nonce, a->round.number, sum->index,
+                            sum->contributors, sum->payload.data, count, a->sums, &why);
     if (err != 0) {
         a->discarded++;
         log_line(LOG_ERROR, "round %u, frame %u is discarded: %s", (unsigned)a->round.number,

@@ -292,7 +292,7 @@ static int build_frame(const struct client *c, struct secret_rng *rng, uint32_t 
                                &payload_at);
     }
     if (err == 0 && !c->sits_out) {
-        err = he_encrypt(&c->plan.he, c->key, rng, c->assignment->nonce, c->round, index,
+        err = he_encrypt(&c->plan.he, c->key, rng, NULL, c->assignment->nonce, c->round, index,
                          c->quantised + fed_plan_first(&c->plan, index), count,
                          out->data + payload_at, why);
     }

@@ -132,8 +132,8 @@ static void fill_values(struct experiment *e)
 
 static int encrypt(struct experiment *e)
 {
-    return he_encrypt(&e->params, e->key, e->rng, nonce, ROUND, FRAME, e->values, e->n, e->payload,
-                      NULL);
+    return he_encrypt(&e->params, e->key, e->rng, NULL, nonce, ROUND, FRAME, e->values, e->n,
+                      e->payload, NULL);
 }
 
 static void encrypt_sum(struct experiment *e)
@@ -166,8 +166,8 @@ static void refuse_to_encrypt(struct experiment *e)
 static int open_total(struct experiment *e)
 {
     struct cairn_problem why = {0};
-    int rc =
-        he_open(&e->params, e->secret, nonce, ROUND, FRAME, CLIENTS, e->total, e->n, e->sums, &why);
+    int rc = he_open(&e->params, e->secret, NULL, nonce, ROUND, FRAME, CLIENTS, e->total, e->n,
+                     e->sums, &why);
     ct_require(!ct_is_secret(&rc, sizeof rc), "success or failure is public");
     ct_require(!ct_is_secret(&why, sizeof why), "the sentence is public");
     return rc;

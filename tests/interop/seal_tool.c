@@ -306,7 +306,7 @@ static uint8_t *payload_sum(const struct he_params *params, const struct he_publ
         for (size_t i = 0; i < VALUES; i++) {
             values[i] = value_of(c, i);
         }
-        MUST(he_encrypt(params, key, rng, nonce, 3, 5, values, VALUES, one, &why));
+        MUST(he_encrypt(params, key, rng, NULL, nonce, 3, 5, values, VALUES, one, &why));
         he_add(params, VALUES, sum, one);
     }
     free(values);

@@ -9,6 +9,7 @@
 #include <setjmp.h>
 #include <cmocka.h>
 
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,19 +23,20 @@ static const struct bench_effort effort = {.kernel_ns = 1, .operation_ns = 1, .c
 
 /* ---- planted mistakes ---- */
 
-enum mistake { NO_MISTAKE, WRONG_MUL, WRONG_LAST_SUM, WRONG_FIRST_SUM, LOST_PAYLOAD };
+enum mistake { NO_MISTAKE, WRONG_MUL, WRONG_LAST_SUM, WRONG_FIRST_SUM, LOST_PAYLOAD, LOST_BY_ONE };
 static enum mistake mistake;
+static pthread_t main_thread;
 
 void __real_kern_fill(struct kern_ops *ops, enum cpu_rung rung);
 void __wrap_kern_fill(struct kern_ops *ops, enum cpu_rung rung);
 int __real_he_open(const struct he_params *params, const struct he_secret_key *secret,
-                   const uint8_t nonce[HE_NONCE_SIZE], uint32_t round, uint32_t frame,
-                   uint32_t contributors, const uint8_t *payload, size_t n, int64_t *sums,
-                   struct cairn_problem *why);
+                   struct he_crew *crew, const uint8_t nonce[HE_NONCE_SIZE], uint32_t round,
+                   uint32_t frame, uint32_t contributors, const uint8_t *payload, size_t n,
+                   int64_t *sums, struct cairn_problem *why);
 int __wrap_he_open(const struct he_params *params, const struct he_secret_key *secret,
-                   const uint8_t nonce[HE_NONCE_SIZE], uint32_t round, uint32_t frame,
-                   uint32_t contributors, const uint8_t *payload, size_t n, int64_t *sums,
-                   struct cairn_problem *why);
+                   struct he_crew *crew, const uint8_t nonce[HE_NONCE_SIZE], uint32_t round,
+                   uint32_t frame, uint32_t contributors, const uint8_t *payload, size_t n,
+                   int64_t *sums, struct cairn_problem *why);
 void __real_he_add(const struct he_params *params, size_t n, uint8_t *sum, const uint8_t *payload);
 void __wrap_he_add(const struct he_params *params, size_t n, uint8_t *sum, const uint8_t *payload);
 
@@ -57,14 +59,14 @@ void __wrap_kern_fill(struct kern_ops *ops, enum cpu_rung rung)
 }
 
 int __wrap_he_open(const struct he_params *params, const struct he_secret_key *secret,
-                   const uint8_t nonce[HE_NONCE_SIZE], uint32_t round, uint32_t frame,
-                   uint32_t contributors, const uint8_t *payload, size_t n, int64_t *sums,
-                   struct cairn_problem *why)
+                   struct he_crew *crew, const uint8_t nonce[HE_NONCE_SIZE], uint32_t round,
+                   uint32_t frame, uint32_t contributors, const uint8_t *payload, size_t n,
+                   int64_t *sums, struct cairn_problem *why)
 {
-    int error =
-        __real_he_open(params, secret, nonce, round, frame, contributors, payload, n, sums, why);
+    int error = __real_he_open(params, secret, crew, nonce, round, frame, contributors, payload, n,
+                               sums, why);
     sums[0] += mistake == WRONG_FIRST_SUM;
-    sums[n - 1] += mistake == WRONG_LAST_SUM && frame == THREADS - 1;
+    sums[n - 1] += mistake == WRONG_LAST_SUM;
     return error;
 }
 
@@ -72,6 +74,9 @@ void __wrap_he_add(const struct he_params *params, size_t n, uint8_t *sum, const
 {
     static _Thread_local unsigned calls;
     if (mistake == LOST_PAYLOAD && calls++ % CLIENTS == 1) {
+        return;
+    }
+    if (mistake == LOST_BY_ONE && !pthread_equal(pthread_self(), main_thread)) {
         return;
     }
     __real_he_add(params, n, sum, payload);
@@ -139,10 +144,12 @@ static void test_bench_checks__profiles(void **state)
 
         mistake = WRONG_FIRST_SUM;
         assert_int_equal(run_profile(profiles[i], &t, &why), CAIRN_ERR_INTEGRITY);
-        mistake = WRONG_LAST_SUM; /* in the last thread's frame only */
+        mistake = WRONG_LAST_SUM;
         assert_int_equal(run_profile(profiles[i], &t, &why), CAIRN_ERR_INTEGRITY);
         assert_non_null(strstr(why.what, he_profile_name(profiles[i])));
         mistake = LOST_PAYLOAD;
+        assert_int_equal(run_profile(profiles[i], &t, &why), CAIRN_ERR_INTEGRITY);
+        mistake = LOST_BY_ONE; /* in the second thread's frame only */
         assert_int_equal(run_profile(profiles[i], &t, &why), CAIRN_ERR_INTEGRITY);
         mistake = NO_MISTAKE;
     }
@@ -167,6 +174,7 @@ static void test_bench_checks__refuses_what_cannot_be(void **state)
 
 int main(void)
 {
+    main_thread = pthread_self();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_bench_checks__kernels),
         cmocka_unit_test(test_bench_checks__profiles),

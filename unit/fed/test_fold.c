@@ -45,7 +45,7 @@ static void make_frame(struct test_frame *t, uint32_t index, uint32_t client, in
         values[i] = value;
     }
     assert_int_equal(
-        he_encrypt(&plan.he, NULL, NULL, nonce, 1, index, values, n, t->payload, &why), 0);
+        he_encrypt(&plan.he, NULL, NULL, NULL, nonce, 1, index, values, n, t->payload, &why), 0);
     t->set[0] = (uint8_t)(1U << client);
     t->frame = (struct wire_frame){.index = index,
                                    .contributors = 1,
@@ -60,7 +60,7 @@ static int64_t first_sum(const struct fed_sum *sum)
     int64_t sums[FRAME];
     static const uint8_t nonce[HE_NONCE_SIZE];
     struct cairn_problem why = {0};
-    assert_int_equal(he_open(&plan.he, NULL, nonce, 1, sum->index, sum->contributors,
+    assert_int_equal(he_open(&plan.he, NULL, NULL, nonce, 1, sum->index, sum->contributors,
                              sum->payload.data, fed_plan_count(&plan, sum->index), sums, &why),
                      0);
     for (size_t i = 1; i < fed_plan_count(&plan, sum->index); i++) {

@@ -104,7 +104,7 @@ static void fill(struct sum *s, enum pattern pattern)
 static void encrypt(struct sum *s)
 {
     memset(s->payload, 0x5a, s->bytes);
-    int rc = he_encrypt(&s->params, key, rng, nonce, 1, 2, s->values, s->n, s->payload, NULL);
+    int rc = he_encrypt(&s->params, key, rng, NULL, nonce, 1, 2, s->values, s->n, s->payload, NULL);
     assert_int_equal(rc, 0);
 }
 
@@ -122,7 +122,8 @@ static int open_sum(struct sum *s, uint32_t contributors)
 {
     struct cairn_problem why;
     memset(s->sums, 0x77, s->n * sizeof *s->sums);
-    return he_open(&s->params, secret, nonce, 1, 2, contributors, s->total, s->n, s->sums, &why);
+    return he_open(&s->params, secret, NULL, nonce, 1, 2, contributors, s->total, s->n, s->sums,
+                   &why);
 }
 
 static void assert_exact(struct sum *s, uint32_t contributors)
@@ -274,7 +275,7 @@ static void test_he_payload__wrong_name_or_key(void **state)
         {nonce, 2, 2}, {nonce, 1, 3}, {other_nonce, 1, 2}, {nonce, 2, 1}};
     for (size_t i = 0; i < 4; i++) {
         struct cairn_problem why;
-        int rc = he_open(&s.params, secret, names[i].nonce, names[i].round, names[i].frame, 5,
+        int rc = he_open(&s.params, secret, NULL, names[i].nonce, names[i].round, names[i].frame, 5,
                          s.total, s.n, s.sums, &why);
         assert_refused(&s, rc, CAIRN_ERR_INTEGRITY);
         assert_string_equal(why.what, "not an honest sum of that many payloads");
@@ -282,7 +283,7 @@ static void test_he_payload__wrong_name_or_key(void **state)
     struct he_secret_key *stranger;
     struct he_public_key *unused;
     assert_int_equal(he_keygen(&s.params, rng, &stranger, &unused), 0);
-    int rc = he_open(&s.params, stranger, nonce, 1, 2, 5, s.total, s.n, s.sums, NULL);
+    int rc = he_open(&s.params, stranger, NULL, nonce, 1, 2, 5, s.total, s.n, s.sums, NULL);
     assert_refused(&s, rc, CAIRN_ERR_INTEGRITY);
     he_secret_key_free(stranger);
     he_public_key_free(unused);
@@ -422,7 +423,7 @@ static void test_he_payload__bfv_residual(void **state)
     struct he_secret_key *stranger;
     struct he_public_key *unused;
     assert_int_equal(he_keygen(&s.params, rng, &stranger, &unused), 0);
-    int rc = he_open(&s.params, stranger, nonce, 1, 2, 4, s.total, s.n, s.sums, NULL);
+    int rc = he_open(&s.params, stranger, NULL, nonce, 1, 2, 4, s.total, s.n, s.sums, NULL);
     assert_refused(&s, rc, CAIRN_ERR_INTEGRITY);
     he_secret_key_free(stranger);
     he_public_key_free(unused);
@@ -471,7 +472,8 @@ static void test_he_payload__values_out_of_range(void **state)
             s.values[137] = wrong[i];
             s.values[140] = wrong[i];
             memset(s.payload, 0x5a, s.bytes);
-            int rc = he_encrypt(&s.params, key, rng, nonce, 1, 2, s.values, s.n, s.payload, &why);
+            int rc =
+                he_encrypt(&s.params, key, rng, NULL, nonce, 1, 2, s.values, s.n, s.payload, &why);
             assert_int_equal(rc, CAIRN_ERR_REFUSED);
             assert_non_null(strstr(why.what, "value 137 "));
             assert_true(all_zero(s.payload, s.bytes));
@@ -489,7 +491,7 @@ static void test_he_payload__frame_too_long(void **state)
     uint8_t payload = 0;
     const size_t sizes[] = {0, p.chunk_params * HE_MAX_CHUNKS + 1};
     for (int i = 0; i < 2; i++) {
-        int rc = he_encrypt(&p, key, rng, nonce, 1, 2, &value, sizes[i], &payload, NULL);
+        int rc = he_encrypt(&p, key, rng, NULL, nonce, 1, 2, &value, sizes[i], &payload, NULL);
         assert_int_equal(rc, CAIRN_ERR_REFUSED);
     }
 }

@@ -79,8 +79,8 @@ static void test_he_secret_file__round_trip_opens(void **state)
     assert_memory_equal(id, f.id, sizeof id);
     assert_memory_equal(again->hat, f.secret->hat, sizeof again->hat);
     assert_int_equal(
-        he_encrypt(&f.params, f.key, f.rng, nonce, 1, 0, values, 3, payload, NULL), 0);
-    assert_int_equal(he_open(&f.params, again, nonce, 1, 0, 1, payload, 3, sums, NULL), 0);
+        he_encrypt(&f.params, f.key, f.rng, NULL, nonce, 1, 0, values, 3, payload, NULL), 0);
+    assert_int_equal(he_open(&f.params, again, NULL, nonce, 1, 0, 1, payload, 3, sums, NULL), 0);
     assert_int_equal(sums[2], 32767);
     he_secret_key_free(again);
 }

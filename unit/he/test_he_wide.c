@@ -116,7 +116,7 @@ static void fill(struct sum *s, enum pattern pattern)
 static void encrypt(struct sum *s)
 {
     memset(s->payload, 0x5a, s->bytes);
-    int rc = he_encrypt(&s->params, key, rng, nonce, 1, 2, s->values, s->n, s->payload, NULL);
+    int rc = he_encrypt(&s->params, key, rng, NULL, nonce, 1, 2, s->values, s->n, s->payload, NULL);
     assert_int_equal(rc, 0);
 }
 
@@ -134,7 +134,8 @@ static int open_sum(struct sum *s, uint32_t contributors)
 {
     struct cairn_problem why;
     memset(s->sums, 0x77, s->n * sizeof *s->sums);
-    return he_open(&s->params, secret, nonce, 1, 2, contributors, s->total, s->n, s->sums, &why);
+    return he_open(&s->params, secret, NULL, nonce, 1, 2, contributors, s->total, s->n, s->sums,
+                   &why);
 }
 
 static void assert_exact(struct sum *s, uint32_t contributors)
@@ -291,19 +292,19 @@ static void test_he_wide__wrong_name_or_key(void **state)
     struct sum s = small_sum(HE_CAPSULE, 4);
     uint8_t other[HE_NONCE_SIZE] = {0};
     const struct he_params *p = &s.params;
-    int rc = he_open(p, secret, nonce, 2, 2, 4, s.total, s.n, s.sums, NULL);
+    int rc = he_open(p, secret, NULL, nonce, 2, 2, 4, s.total, s.n, s.sums, NULL);
     assert_refused(&s, rc, CAIRN_ERR_INTEGRITY);
-    rc = he_open(p, secret, nonce, 1, 3, 4, s.total, s.n, s.sums, NULL);
+    rc = he_open(p, secret, NULL, nonce, 1, 3, 4, s.total, s.n, s.sums, NULL);
     assert_refused(&s, rc, CAIRN_ERR_INTEGRITY);
-    rc = he_open(p, secret, other, 1, 2, 4, s.total, s.n, s.sums, NULL);
+    rc = he_open(p, secret, NULL, other, 1, 2, 4, s.total, s.n, s.sums, NULL);
     assert_refused(&s, rc, CAIRN_ERR_INTEGRITY);
-    rc = he_open(p, stranger, nonce, 1, 2, 4, s.total, s.n, s.sums, NULL);
+    rc = he_open(p, stranger, NULL, nonce, 1, 2, 4, s.total, s.n, s.sums, NULL);
     assert_refused(&s, rc, CAIRN_ERR_INTEGRITY);
     assert_refused(&s, open_sum(&s, 0), CAIRN_ERR_REFUSED);
     assert_refused(&s, open_sum(&s, 101), CAIRN_ERR_REFUSED);
     sum_free(&s);
     s = small_sum(HE_BFV, 4);
-    rc = he_open(&s.params, stranger, nonce, 1, 2, 4, s.total, s.n, s.sums, NULL);
+    rc = he_open(&s.params, stranger, NULL, nonce, 1, 2, 4, s.total, s.n, s.sums, NULL);
     assert_refused(&s, rc, CAIRN_ERR_INTEGRITY);
     sum_free(&s);
 }
@@ -427,7 +428,7 @@ static void test_he_wide__values_out_of_range(void **state)
     fill(&s, RANDOM);
     s.values[4321] = 32768;
     memset(s.payload, 0x5a, s.bytes);
-    int rc = he_encrypt(&s.params, key, rng, nonce, 1, 2, s.values, s.n, s.payload, &why);
+    int rc = he_encrypt(&s.params, key, rng, NULL, nonce, 1, 2, s.values, s.n, s.payload, &why);
     assert_int_equal(rc, CAIRN_ERR_REFUSED);
     assert_non_null(strstr(why.what, "value 4321 "));
     for (size_t i = 0; i < s.bytes; i++) {

@@ -301,7 +301,7 @@ static void test_he_wide_keys__keys_of_the_other_ring(void **state)
         int32_t values[3] = {1, 2, 3};
         int64_t sums[3] = {7, 7, 7};
         uint8_t *payload = calloc(1, he_payload_bytes(p, 3)), any = 0;
-        assert_int_equal(he_encrypt(p, key, f.rng, nonce, 0, 0, values, 3, payload, &why),
+        assert_int_equal(he_encrypt(p, key, f.rng, NULL, nonce, 0, 0, values, 3, payload, &why),
                          CAIRN_ERR_REFUSED);
         assert_both_are_named(i == 0 ? "2048-50" : "4096-100", p->id,
                               i == 0 ? "4096-100" : "2048-50");
@@ -309,7 +309,7 @@ static void test_he_wide_keys__keys_of_the_other_ring(void **state)
             any |= payload[at];
         }
         assert_int_equal(any, 0);
-        assert_int_equal(he_open(p, secret, nonce, 0, 0, 1, payload, 3, sums, &why),
+        assert_int_equal(he_open(p, secret, NULL, nonce, 0, 0, 1, payload, 3, sums, &why),
                          CAIRN_ERR_REFUSED);
         assert_both_are_named(i == 0 ? "2048-50" : "4096-100", p->id,
                               i == 0 ? "4096-100" : "2048-50");

@@ -42,10 +42,10 @@ static void ten_thousand(enum he_profile profile, unsigned value_bits)
         for (size_t i = 0; i < n; i++) {
             values[i] = value_of(c, i, limit);
         }
-        assert_int_equal(he_encrypt(&p, key, rng, nonce, 3, 4, values, n, payload, NULL), 0);
+        assert_int_equal(he_encrypt(&p, key, rng, NULL, nonce, 3, 4, values, n, payload, NULL), 0);
         he_add(&p, n, total, payload);
     }
-    assert_int_equal(he_open(&p, secret, nonce, 3, 4, CLIENTS, total, n, sums, NULL), 0);
+    assert_int_equal(he_open(&p, secret, NULL, nonce, 3, 4, CLIENTS, total, n, sums, NULL), 0);
     for (size_t i = 0; i < n; i++) {
         assert_true(sums[i] == (i % 3 == 0 ? 0 : (int64_t)limit * CLIENTS));
     }

@@ -206,7 +206,8 @@ static void sum_of_payloads(const struct he_params *p, const struct split *split
     assert_true(payload != NULL && total != NULL);
     for (int c = 0; c < CLIENTS; c++) {
         assert_int_equal(
-            he_encrypt(p, key, rng, nonce, ROUND, FRAME, split->values[c], n, payload, NULL), 0);
+            he_encrypt(p, key, rng, NULL, nonce, ROUND, FRAME, split->values[c], n, payload, NULL),
+            0);
         he_add(p, n, total, payload);
     }
     struct he_section sections[HE_MAX_SECTIONS];
@@ -431,7 +432,8 @@ static struct frame frame_new(enum he_profile profile, uint32_t round, uint32_t 
         f.of[c] = malloc(f.bytes);
         assert_non_null(f.of[c]);
         assert_int_equal(
-            he_encrypt(&f.params, key, rng, nonce, round, index, values, f.n, f.of[c], NULL), 0);
+            he_encrypt(&f.params, key, rng, NULL, nonce, round, index, values, f.n, f.of[c], NULL),
+            0);
         he_add(&f.params, f.n, f.total, f.of[c]);
     }
     free(values);
@@ -495,8 +497,8 @@ static struct outcome open_as(const struct frame *f, const struct he_secret_key 
     memset(sums, 0x77, f->n * sizeof *sums);
     struct outcome o;
     memset(&o, 0x5a, sizeof o);
-    o.rc =
-        he_open(&f->params, with, nonce, round, index, contributors, f->total, f->n, sums, &o.why);
+    o.rc = he_open(&f->params, with, NULL, nonce, round, index, contributors, f->total, f->n, sums,
+                   &o.why);
     int64_t any = 0;
     for (size_t i = 0; i < f->n; i++) {
         any |= sums[i];

@@ -76,10 +76,10 @@ static struct round new_round(const struct he_params *params, size_t chunks)
         for (size_t i = 0; i < r.n; i++) {
             values[i] = value_of(c, i);
         }
-        ASSERT_OK(he_encrypt(params, r.pk, rng, nonce, 2, 4, values, r.n, one, &why));
+        ASSERT_OK(he_encrypt(params, r.pk, rng, NULL, nonce, 2, 4, values, r.n, one, &why));
         he_add(params, r.n, r.payload, one);
     }
-    ASSERT_OK(he_open(params, r.sk, nonce, 2, 4, CLIENTS, r.payload, r.n, r.sums, &why));
+    ASSERT_OK(he_open(params, r.sk, NULL, nonce, 2, 4, CLIENTS, r.payload, r.n, r.sums, &why));
     assert_int_equal(r.sums[0], 127 * CLIENTS);
     assert_int_equal(r.sums[1], -127 * CLIENTS);
     free(values);
@@ -208,7 +208,7 @@ static void test_seal_bridge__public_key_serves_seal(void **state)
         kern_get()->pack_bits(payload + half * (RING_DEGREE / 8 * bits[0]), fields, RING_DEGREE,
                               bits[half]);
     }
-    ASSERT_OK(he_open(&params, r.sk, nonce, 2, 4, CLIENTS, payload, r.n, sums, &why));
+    ASSERT_OK(he_open(&params, r.sk, NULL, nonce, 2, 4, CLIENTS, payload, r.n, sums, &why));
     assert_memory_equal(sums, r.sums, r.n * sizeof *sums);
     free(payload);
     free(sums);
