@@ -50,7 +50,7 @@ struct fed_settings {
     unsigned batch;
     double learning_rate;
     double momentum;
-    unsigned train_threads; /* that build and encrypt frames; 0 = one per processor */
+    unsigned train_threads; /* of a client that encrypts; 0 = one per processor */
     /* encryption */
     enum he_profile profile;
     enum fed_key_holder key_holder;
@@ -61,6 +61,7 @@ struct fed_settings {
     uint32_t frame_params;  /* parameters in a frame, before rounding down to whole chunks */
     /* server */
     unsigned workers;
+    unsigned server_threads; /* of an aggregator that opens sums; 0 = one per processor */
     unsigned max_connections;
     uint32_t batch_bytes; /* largest batch body */
     double start_timeout_s; /* how long the aggregator waits for its nodes */

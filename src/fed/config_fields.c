@@ -55,7 +55,7 @@ static const struct config_field train[] = {
     {.name = "momentum", .kind = CONFIG_NUMBER, SETTING(momentum), RANGE(0, 1), .below_max = true,
      .otherwise = 0.9, .help = "share of the last step that goes into the next"},
     {.name = "threads", .kind = CONFIG_INTEGER, SETTING(train_threads), RANGE(0, 256),
-     .help = "threads with which a client encrypts frames side by side; 0: one per processor"},
+     .help = "threads with which a client encrypts; 0: one per processor"},
 };
 static const struct config_field encryption[] = {
     {.name = "profile", .kind = CONFIG_WORD, SETTING(profile), .words = profile_words,
@@ -81,6 +81,8 @@ static const struct config_field round_fields[] = {
 static const struct config_field server[] = {
     {.name = "workers", .kind = CONFIG_INTEGER, SETTING(workers), RANGE(1, 64), .otherwise = 4,
      .help = "threads that answer requests, on each node"},
+    {.name = "threads", .kind = CONFIG_INTEGER, SETTING(server_threads), RANGE(0, 256),
+     .help = "threads with which the aggregator opens sums; 0: one per processor"},
     {.name = "max_connections", .kind = CONFIG_INTEGER, SETTING(max_connections), RANGE(16, 65536),
      .otherwise = 1024, .help = "open connections, on each node"},
     {.name = "batch_bytes", .kind = CONFIG_INTEGER, SETTING(batch_bytes), RANGE(65536, 268435456),

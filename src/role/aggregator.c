@@ -27,6 +27,7 @@
 #include "json.h"
 #include "log.h"
 #include "model_message.h"
+#include "parallel.h"
 #include "plan.h"
 #include "quantiser.h"
 #include "receiver.h"
@@ -68,6 +69,8 @@ struct aggregator {
     struct trainer *trainer; /* initial weights and evaluation */
     struct fed_plan plan;
     struct he_secret_key *secret;
+    struct parallel *team; /* with which sums are opened */
+    struct he_crew *crew;
     uint8_t id[WIRE_EXPERIMENT];
     uint8_t nonce[HE_NONCE_SIZE];
     struct receiver receiver;
@@ -300,7 +303,7 @@ static void open_sum(struct aggregator *a, const struct fed_sum *sum)
     struct cairn_problem why = {0};
     const size_t first = fed_plan_first(&a->plan, sum->index);
     const size_t count = fed_plan_count(&a->plan, sum->index);
-    const int err = he_open(&a->plan.he, a->secret, NULL, a->nonce, a->round.number, sum->index,
+    const int err = he_open(&a->plan.he, a->secret, a->crew, a->nonce, a->round.number, sum->index,
                             sum->contributors, sum->payload.data, count, a->sums, &why);
     if (err != 0) {
         a->discarded++;
@@ -683,6 +686,8 @@ static void aggregator_free(struct role *role)
         a->trainer->free(a->trainer);
     }
     he_secret_key_free(a->secret);
+    he_crew_free(a->crew);
+    parallel_free(a->team);
     json_decref(a->summary);
     buf_release(&a->message);
     free(a->model);
@@ -775,6 +780,12 @@ static int make_links(struct aggregator *a, struct span public_key)
     return err;
 }
 
+static int make_team(struct aggregator *a)
+{
+    const int err = parallel_new(a->config->settings.server_threads, &a->team);
+    return err != 0 ? err : he_crew_new(&a->plan.he, a->team, &a->crew);
+}
+
 static int make_state(struct aggregator *a)
 {
     const size_t n = a->plan.n_params, tensors = a->trainer->shape->n_tensors;
@@ -788,7 +799,10 @@ static int make_state(struct aggregator *a)
         return CAIRN_ERR_NO_MEMORY;
     }
     a->trainer->initial(a->trainer, a->config->settings.seed, a->model);
-    int err = fed_tree_streams(&a->config->tree, 0, &streams, &n_streams);
+    int err = a->secret == NULL ? 0 : make_team(a);
+    if (err == 0) {
+        err = fed_tree_streams(&a->config->tree, 0, &streams, &n_streams);
+    }
     if (err == 0) {
         err = receiver_init(&a->receiver, a->host, &a->plan, streams, n_streams, a->id);
     }

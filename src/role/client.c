@@ -5,7 +5,7 @@
  *   handle_model    a model has come: keep it, ask for a step
  *   client_step     take the model -> train_round -> send_frames, as far as they go
  *   train_round     train, refuse what is not finite, quantise
- *   send_frames     encrypt a batch of frames side by side, post it, go where the parent says
+ *   send_frames     encrypt a batch of frames, post it, go where the parent says
  *
  * The quantised update stays until the next model comes, so any frame can be encrypted again, each
  * time with fresh randomness, whatever index the parent asks for.
@@ -59,10 +59,11 @@ struct client {
     struct trainer *trainer;
     struct fed_plan plan;
     struct he_public_key *key;
-    struct parallel *team;    /* builds the frames of a batch side by side */
-    struct secret_rng **rngs; /* one for each of the team; NULL without encryption */
-    struct built_frame *built; /* at_once */
-    uint32_t at_once;          /* frames in a batch */
+    struct parallel *team; /* works on the chunks of a frame, then on the digests of a batch */
+    struct he_crew *crew;
+    struct secret_rng *rng; /* NULL without encryption */
+    size_t *frames_at;      /* at_once: where in the batch its frames begin */
+    uint32_t at_once;       /* frames in a batch */
     struct roundlog log;
     bool log_ready, lock_ready;
 
@@ -86,13 +87,6 @@ struct client {
     struct buf batch;
     struct buf set; /* own bit */
     struct roundlog_entry entry;
-};
-
-/* A frame of the batch that is being built. */
-struct built_frame {
-    struct buf bytes;
-    int err;
-    struct cairn_problem why;
 };
 
 static struct client *client_of(struct role *role)
@@ -275,54 +269,49 @@ static void train_round(struct client *c)
 
 /* ---- sending ---- */
 
-/* One frame, header to digest, into `out`. rng is the building thread's own. */
-static int build_frame(const struct client *c, struct secret_rng *rng, uint32_t index,
-                       struct buf *out, struct cairn_problem *why)
+/* One frame at the end of the batch, all but its digest. */
+static int build_frame(struct client *c, uint32_t index, size_t *frame_at,
+                       struct cairn_problem *why)
 {
     const size_t count = fed_plan_count(&c->plan, index);
     size_t payload_at = 0;
     int err;
-    buf_clear(out);
+    *frame_at = c->batch.size;
     if (c->sits_out) {
-        err = wire_frame_begin(out, index, 0, 0, c->plan.he.short_id, 0, (struct span){0},
+        err = wire_frame_begin(&c->batch, index, 0, 0, c->plan.he.short_id, 0, (struct span){0},
                                &payload_at);
     } else {
-        err = wire_frame_begin(out, index, 1, c->trainer->samples, c->plan.he.short_id,
-                               he_payload_bytes(&c->plan.he, count), buf_span(&c->set),
-                               &payload_at);
+        err =
+            wire_frame_begin(&c->batch, index, 1, c->trainer->samples, c->plan.he.short_id,
+                             he_payload_bytes(&c->plan.he, count), buf_span(&c->set), &payload_at);
     }
     if (err == 0 && !c->sits_out) {
-        err = he_encrypt(&c->plan.he, c->key, rng, NULL, c->assignment->nonce, c->round, index,
-                         c->quantised + fed_plan_first(&c->plan, index), count,
-                         out->data + payload_at, why);
+        err = he_encrypt(&c->plan.he, c->key, c->rng, c->crew, c->assignment->nonce, c->round,
+                         index, c->quantised + fed_plan_first(&c->plan, index), count,
+                         c->batch.data + payload_at, why);
     }
-    return err != 0 ? err : wire_frame_end(out, 0, &c->uplink.context);
+    return err != 0 ? err : wire_frame_close(&c->batch, *frame_at);
 }
 
-/* Frame c->next + i of the batch, on one of the team's threads. */
-static void build_one(void *ctx, size_t i, unsigned worker)
+/* Digesting takes about as long as encrypting. */
+static void seal_one(void *ctx, size_t i, unsigned worker)
 {
     struct client *c = ctx;
-    struct built_frame *frame = &c->built[i];
-    frame->why = (struct cairn_problem){0};
-    frame->err = build_frame(c, c->rngs == NULL ? NULL : c->rngs[worker], c->next + (uint32_t)i,
-                             &frame->bytes, &frame->why);
+    (void)worker;
+    wire_frame_seal(c->batch.data + c->frames_at[i], &c->uplink.context);
 }
 
 static int build_batch(struct client *c, uint32_t frames, struct cairn_problem *why)
 {
     static const uint8_t room_for_header[WIRE_BATCH_HEADER];
     const uint64_t from = clock_now_ns(c->host->clock);
-    parallel_for(c->team, frames, build_one, c);
     buf_clear(&c->batch);
     int err = buf_append(&c->batch, room_for_header, sizeof room_for_header);
     for (uint32_t i = 0; err == 0 && i < frames; i++) {
-        err = c->built[i].err;
-        if (err == 0) {
-            err = buf_append(&c->batch, c->built[i].bytes.data, c->built[i].bytes.size);
-        } else {
-            *why = c->built[i].why;
-        }
+        err = build_frame(c, c->next + i, &c->frames_at[i], why);
+    }
+    if (err == 0) {
+        parallel_for(c->team, frames, seal_one, c);
     }
     c->entry.encrypt_s += clock_seconds(from, clock_now_ns(c->host->clock));
     if (err != 0 && why->code == 0) {
@@ -460,15 +449,10 @@ static void client_free(struct role *role)
         c->trainer->free(c->trainer);
     }
     he_public_key_free(c->key);
-    for (unsigned i = 0; c->rngs != NULL && i < parallel_size(c->team); i++) {
-        secret_rng_free(c->rngs[i]);
-    }
-    free(c->rngs);
+    secret_rng_free(c->rng);
+    he_crew_free(c->crew);
     parallel_free(c->team);
-    for (uint32_t i = 0; c->built != NULL && i < c->at_once; i++) {
-        buf_release(&c->built[i].bytes);
-    }
-    free(c->built);
+    free(c->frames_at);
     free(c->pending.weights);
     free(c->pending.steps);
     free(c->global);
@@ -507,28 +491,18 @@ static int load_key(struct client *c, const struct fed_assignment *a, struct cai
     return he_public_key_read(buf_span(&a->public_key), &c->plan.he, &c->key, why);
 }
 
-/* The threads that build frames side by side, each with its own randomness; none where a batch is
- * one frame. */
 static int make_team(struct client *c, const struct fed_settings *s)
 {
     c->at_once = fed_plan_batch_frames(&c->plan, s->batch_bytes);
-    c->built = calloc(c->at_once, sizeof *c->built);
-    if (c->built == NULL) {
+    c->frames_at = size_alloc_array(c->at_once, sizeof *c->frames_at);
+    if (c->frames_at == NULL) {
         return CAIRN_ERR_NO_MEMORY;
     }
-    int err = c->at_once == 1 ? 0 : parallel_new(s->train_threads, &c->team);
-    if (err != 0 || s->profile == HE_NONE) {
-        return err;
+    int err = parallel_new(s->train_threads, &c->team);
+    if (err == 0) {
+        err = he_crew_new(&c->plan.he, c->team, &c->crew);
     }
-    const unsigned workers = parallel_size(c->team);
-    c->rngs = calloc(workers, sizeof(struct secret_rng *));
-    if (c->rngs == NULL) {
-        return CAIRN_ERR_NO_MEMORY;
-    }
-    for (unsigned i = 0; err == 0 && i < workers; i++) {
-        err = secret_rng_new(&c->rngs[i]);
-    }
-    return err;
+    return err != 0 || s->profile == HE_NONE ? err : secret_rng_new(&c->rng);
 }
 
 static int make_plan(struct client *c, const struct fed_assignment *a, struct cairn_problem *why)

@@ -285,19 +285,35 @@ int wire_frame_begin(struct buf *out, uint32_t index, uint32_t contributors, uin
     return CAIRN_OK;
 }
 
+/* What the header promises, header and digest apart. */
+static size_t announced(const uint8_t *frame)
+{
+    return (size_t)le_get32(frame + 20) + le_get32(frame + 24);
+}
+
+int wire_frame_close(struct buf *out, size_t frame_at)
+{
+    static const uint8_t room[WIRE_FRAME_DIGEST];
+    if (frame_at > out->size || out->size - frame_at < WIRE_FRAME_HEADER ||
+        out->size - frame_at - WIRE_FRAME_HEADER != announced(out->data + frame_at)) {
+        return CAIRN_ERR_BUG;
+    }
+    return buf_append(out, room, sizeof room);
+}
+
+void wire_frame_seal(uint8_t *frame, const struct wire_context *context)
+{
+    const struct span covered = {frame, WIRE_FRAME_HEADER + announced(frame)};
+    frame_digest(covered, context, frame + covered.size);
+}
+
 int wire_frame_end(struct buf *out, size_t frame_at, const struct wire_context *context)
 {
-    if (frame_at > out->size || out->size - frame_at < WIRE_FRAME_HEADER) {
-        return CAIRN_ERR_BUG;
+    const int error = wire_frame_close(out, frame_at);
+    if (!error) {
+        wire_frame_seal(out->data + frame_at, context);
     }
-    struct span covered = {out->data + frame_at, out->size - frame_at};
-    size_t announced = (size_t)le_get32(covered.data + 20) + le_get32(covered.data + 24);
-    if (covered.size - WIRE_FRAME_HEADER != announced) {
-        return CAIRN_ERR_BUG;
-    }
-    uint8_t digest[WIRE_FRAME_DIGEST];
-    frame_digest(covered, context, digest);
-    return buf_append(out, digest, sizeof digest);
+    return error;
 }
 
 void wire_batch_header(uint8_t out[WIRE_BATCH_HEADER], const struct wire_context *context,

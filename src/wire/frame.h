@@ -125,6 +125,12 @@ CAIRN_MUST_CHECK int wire_frame_begin(struct buf *out, uint32_t index, uint32_t 
  * @retval CAIRN_ERR_BUG        no frame of exactly the announced lengths is there; out unchanged */
 CAIRN_MUST_CHECK int wire_frame_end(struct buf *out, size_t frame_at,
                                     const struct wire_context *context);
+/** wire_frame_end in two steps, for a batch whose frames are digested side by side: room for the
+ * digest, and when all frames are there and `out` moves no more, the digest of each.
+ * @retval as wire_frame_end */
+CAIRN_MUST_CHECK int wire_frame_close(struct buf *out, size_t frame_at);
+/** @param frame  closed */
+void wire_frame_seal(uint8_t *frame, const struct wire_context *context);
 /** Write a batch header into 80 bytes. `bytes` counts the header too. */
 void wire_batch_header(uint8_t out[WIRE_BATCH_HEADER], const struct wire_context *context,
                        uint32_t origin, uint32_t frames, uint32_t first_index, uint64_t bytes);

@@ -123,7 +123,7 @@ static void test_schema__agrees_with_reader(void **state)
             check_member(name, inner, member, &numbers, &words);
         }
     }
-    assert_int_equal(numbers, 15);
+    assert_int_equal(numbers, 16);
     assert_int_equal(words, 5);
     json_decref(schema);
 }
