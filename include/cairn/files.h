@@ -23,7 +23,8 @@ extern "C" {
  *
  * The public file carries everything that clients have to agree on: key, parameters, nonce, range,
  * largest number of samples. Nothing is held in memory but one frame (some MB) of each file, so
- * models may be larger than memory. A file that is written appears whole or not at all.
+ * models may be larger than memory. A file that is written appears whole or not at all. Threads that
+ * are started end before the call returns; what is written does not depend on how many there are.
  *
  * Errors are CAIRN_ERR_USAGE for options that are wrong, CAIRN_ERR_DATA for a file that is missing,
  * of another kind or holds what cannot be encrypted, CAIRN_ERR_INTEGRITY for one that is damaged,
@@ -82,6 +83,7 @@ struct cairn_encrypt_options {
     const char *profile;
     double range;
     uint64_t largest_samples;
+    unsigned threads; /* that encrypt; 0 (the default): one per processor */
 };
 
 CAIRN_API void cairn_encrypt_options_init(struct cairn_encrypt_options *options);
@@ -106,6 +108,7 @@ struct cairn_decrypt_options {
     const char *base;        /* NULL, or the model that was the base of the updates: base + mean */
     bool sum;                /* the sum of samples * model instead of the mean */
     uint32_t floor;          /* fewer contributors are not opened; default 3 */
+    unsigned threads;        /* that open; 0 (the default): one per processor */
 };
 
 CAIRN_API void cairn_decrypt_options_init(struct cairn_decrypt_options *options);

@@ -17,6 +17,8 @@ int cmd_decrypt(struct cli *cli, int argc, char **argv, struct cairn_problem *wh
          0},
         {"sum", CLI_FLAG, NULL, "the sum of samples * model instead of the mean", &options.sum, 0,
          0},
+        {"threads", CLI_NUMBER, "T", "that open; default: all processors", &options.threads, 1,
+         256},
         {"floor", CLI_NUMBER, "F", "do not open sums of fewer clients (3)", &options.floor, 1,
          UINT32_MAX},
     };

@@ -60,6 +60,8 @@ int cmd_encrypt(struct cli *cli, int argc, char **argv, struct cairn_problem *wh
          &options.profile, 0, 0},
         {"seed", CLI_TEXT, "S", "of the stochastic rounding (from the operating system)",
          &seed_text, 0, 0},
+        {"threads", CLI_NUMBER, "T", "that encrypt; default: all processors", &options.threads, 1,
+         256},
         {"clip", CLI_FLAG, NULL, "clamp values that are out of range, and count them",
          &options.clip, 0, 0},
     };

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
+#include "parallel.h"
 #include "problem.h"
 #include "secret.h"
 #include "sizes.h"
@@ -55,6 +56,29 @@ void files_run_free(void *run, size_t n, size_t element_size)
         secret_wipe(run, n * element_size);
     }
     free(run);
+}
+
+int files_crew_new(const struct he_params *params, unsigned threads, struct files_crew *out,
+                   struct cairn_problem *why)
+{
+    enum { MOST = 256 }; /* as of a node */
+    if (threads > MOST) {
+        return problem_set(why, CAIRN_ERR_USAGE, "0 is one per processor", "%u threads; at most %u",
+                           threads, MOST);
+    }
+    int error = parallel_new(threads, &out->team);
+    if (!error) {
+        error = he_crew_new(params, out->team, &out->crew);
+    }
+    return error ? problem_set(why, error, "ask for fewer threads",
+                               "no memory for the threads of one frame")
+                 : 0;
+}
+
+void files_crew_release(struct files_crew *crew)
+{
+    he_crew_free(crew->crew);
+    parallel_free(crew->team);
 }
 
 int files_finish(struct file_draft *draft, uint64_t *bytes, struct cairn_problem *why)

@@ -23,6 +23,16 @@ void files_report_header(struct cairn_files_report *report, const struct update_
  * NULL without memory. */
 void *files_run_new(size_t n, size_t element_size);
 void files_run_free(void *run, size_t n, size_t element_size);
+/** The threads of one step, with their memory. */
+struct files_crew {
+    struct parallel *team;
+    struct he_crew *crew;
+};
+/** @param threads  0: one per processor
+ * @retval CAIRN_ERR_USAGE  more than 256 threads;  CAIRN_ERR_NO_MEMORY */
+CAIRN_MUST_CHECK int files_crew_new(const struct he_params *params, unsigned threads,
+                                    struct files_crew *out, struct cairn_problem *why);
+void files_crew_release(struct files_crew *crew);
 /** Finish a draft and tell its size. */
 CAIRN_MUST_CHECK int files_finish(struct file_draft *draft, uint64_t *bytes,
                                   struct cairn_problem *why);

@@ -27,6 +27,7 @@ struct job {
     struct update_file in;
     struct tensor_file base; /* closed without one */
     struct he_secret_key *secret;
+    struct files_crew crew;
     /* one frame's worth */
     struct buf frame;
     int64_t *sums;
@@ -40,6 +41,7 @@ static void job_release(struct job *job)
     files_run_free(job->mean, n, sizeof *job->mean);
     buf_release(&job->frame);
     he_secret_key_free(job->secret);
+    files_crew_release(&job->crew);
     tensor_file_close(&job->base);
     update_file_close(&job->in);
 }
@@ -144,7 +146,7 @@ static int prepare(struct job *job, struct cairn_problem *why)
     if (job->sums == NULL || job->mean == NULL) {
         return problem_set(why, CAIRN_ERR_NO_MEMORY, NULL, "no memory for one frame");
     }
-    return 0;
+    return files_crew_new(&job->in.header.params, job->options->threads, &job->crew, why);
 }
 
 /* The one thing that is said of a frame that cannot be opened. */
@@ -165,8 +167,8 @@ static int open_frame(struct job *job, uint32_t index, struct file_draft *draft,
     struct wire_frame frame;
     int error = update_file_frame(&job->in, index, &job->frame, &frame, why);
     if (!error) {
-        error = he_open(&h->params, job->secret, NULL, h->nonce, h->round, index, h->contributors,
-                        frame.payload.data, n, job->sums, why);
+        error = he_open(&h->params, job->secret, job->crew.crew, h->nonce, h->round, index,
+                        h->contributors, frame.payload.data, n, job->sums, why);
     }
     if (error) {
         return error == CAIRN_ERR_INTEGRITY ? not_honest(job, why) : error;

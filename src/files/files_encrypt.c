@@ -32,6 +32,7 @@ struct job {
     struct quantiser quantiser;
     double range;
     struct secret_rng *rng;
+    struct files_crew crew;
     /* one frame's worth */
     float *local, *global; /* global: NULL without a base */
     int32_t *values;
@@ -47,6 +48,7 @@ static void job_release(struct job *job)
     files_run_free(job->values, n, sizeof *job->values);
     buf_release(&job->frame);
     secret_rng_free(job->rng);
+    files_crew_release(&job->crew);
     update_header_release(&job->header);
     tensor_file_close(&job->base);
     tensor_file_close(&job->in);
@@ -212,7 +214,7 @@ static int prepare(struct job *job, struct cairn_problem *why)
         (job->header.has_base && job->global == NULL)) {
         return problem_set(why, CAIRN_ERR_NO_MEMORY, NULL, "no memory for one frame");
     }
-    return 0;
+    return files_crew_new(&job->header.params, job->options->threads, &job->crew, why);
 }
 
 /* ---- one frame ---- */
@@ -279,8 +281,8 @@ static int encrypt_frame(struct job *job, uint32_t index, struct file_draft *dra
     if (error) {
         return problem_set(why, error, NULL, "no memory for one frame");
     }
-    error = he_encrypt(&h->params, job->session.key, job->rng, NULL, h->nonce, h->round, index,
-                       job->values, n, job->frame.data + payload_at, why);
+    error = he_encrypt(&h->params, job->session.key, job->rng, job->crew.crew, h->nonce, h->round,
+                       index, job->values, n, job->frame.data + payload_at, why);
     if (!error && wire_frame_end(&job->frame, 0, &context) != 0) {
         error = problem_set(why, CAIRN_ERR_NO_MEMORY, NULL, "no memory for one frame");
     }

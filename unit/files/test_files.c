@@ -384,6 +384,51 @@ static void test_files__floor(void **state)
     SAYS("--largest-samples");
 }
 
+/* Any number of threads opens the same; too many are refused before a file is made. */
+static void test_files__threads(void **state)
+{
+    (void)state;
+    enum { MANY = 30000 }; /* several chunks */
+    static float model[MANY], first[MANY], opened[MANY];
+    struct cairn_encrypt_options o;
+    struct cairn_decrypt_options d;
+    char secret[128];
+    for (size_t i = 0; i < MANY; i++) {
+        model[i] = (float)(i % 1000) / 1000;
+    }
+    assert_int_equal(keygen("key", "capsule", 16, 1), 0);
+    write_model(in_folder("model"), model, MANY);
+    const uint64_t seed = 5;
+    for (unsigned threads = 0; threads <= 3; threads++) {
+        cairn_encrypt_options_init(&o);
+        assert_int_equal(o.threads, 0);
+        o.seed = &seed;
+        o.threads = threads;
+        assert_int_equal(encrypt_with(&o, "key", "model", "u0", 0), 0);
+        cairn_decrypt_options_init(&d);
+        assert_int_equal(d.threads, 0);
+        (void)snprintf(secret, sizeof secret, "%s.secret", in_folder("key"));
+        d.secret_path = secret;
+        d.in = in_folder("u0");
+        d.out = in_folder("mean");
+        d.floor = 1;
+        d.threads = 3 - threads;
+        assert_int_equal(cairn_files_decrypt(&d, NULL, &said), 0);
+        read_model(in_folder("mean"), threads == 0 ? first : opened, MANY);
+        if (threads > 0) {
+            assert_memory_equal(opened, first, sizeof first);
+        }
+        assert_float_equal(first[999], model[999], 1e-4);
+    }
+    o.threads = 257;
+    assert_int_equal(encrypt_with(&o, "key", "model", "none", 0), CAIRN_ERR_USAGE);
+    SAYS("257 threads; at most 256");
+    d.threads = 257;
+    d.out = in_folder("none");
+    assert_int_equal(cairn_files_decrypt(&d, NULL, &said), CAIRN_ERR_USAGE);
+    assert_false(there("none"));
+}
+
 /* in - base is sent, base + mean comes out, and another base is noticed. */
 static void test_files__base(void **state)
 {
@@ -631,6 +676,7 @@ int main(void)
         cmocka_unit_test(test_files__clients_are_added_once),
         cmocka_unit_test(test_files__what_does_not_belong_together),
         cmocka_unit_test(test_files__floor),
+        cmocka_unit_test(test_files__threads),
         cmocka_unit_test(test_files__base),
         cmocka_unit_test(test_files__update_cut_and_flipped),
         cmocka_unit_test(test_files__public_cut_and_flipped),
