@@ -36,7 +36,8 @@ static int failed(struct cairn_problem *why, const char *path, const char *doing
 {
     int number = errno;
     char sentence[128];
-    return problem_set(why, CAIRN_ERR_STORAGE, hint_for(number), "%s: cannot %s: %s", path, doing,
+    return problem_set(why, number == ENOMEM ? CAIRN_ERR_NO_MEMORY : CAIRN_ERR_STORAGE,
+                       hint_for(number), "%s: cannot %s: %s", path, doing,
                        strerror_r(number, sentence, sizeof sentence));
 }
 
@@ -119,8 +120,8 @@ static int write_all(int fd, const void *bytes, size_t size)
     return 0;
 }
 
-/* Make the name of `path` itself last: what a folder holds is written when the folder is. */
-static int sync_folder(const char *path)
+/* The folder that `path` lies in. @return its descriptor or -1 */
+static int open_folder(const char *path)
 {
     const char *slash = strrchr(path, '/');
     char *folder = !slash ? strdup(".") : strndup(path, slash == path ? 1 : (size_t)(slash - path));
@@ -130,6 +131,12 @@ static int sync_folder(const char *path)
     }
     int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     free(folder);
+    return fd;
+}
+
+/* Make a name last: what a folder holds is written when the folder is. Closes fd. */
+static int sync_folder(int fd)
+{
     if (fd < 0) {
         return -1;
     }
@@ -202,7 +209,12 @@ int file_draft_finish(struct file_draft *draft, bool durable, struct cairn_probl
         return CAIRN_ERR_BUG; /* nothing is open */
     }
     int error = CAIRN_OK;
-    if (durable && fsync(draft->fd) != 0) {
+    /* first, so that what can be refused is refused while the old file is still there */
+    const int folder = durable ? open_folder(draft->path) : -1;
+    if (durable && folder < 0) {
+        error = failed(why, draft->path, "open the folder of");
+    }
+    if (durable && !error && fsync(draft->fd) != 0) {
         error = failed(why, draft->path, "write");
     }
     if (close(draft->fd) != 0 && !error) {
@@ -213,7 +225,8 @@ int file_draft_finish(struct file_draft *draft, bool durable, struct cairn_probl
     }
     if (error) {
         (void)unlink(draft->beside);
-    } else if (durable && sync_folder(draft->path) != 0) {
+        (void)(folder < 0 ? 0 : close(folder));
+    } else if (durable && sync_folder(folder) != 0) {
         error = failed(why, draft->path, "flush the folder of");
     }
     free(draft->beside);
@@ -265,7 +278,8 @@ int file_append(const char *path, const void *bytes, size_t size, struct cairn_p
         (void)!ftruncate(fd, status.st_size);
     } else if (fsync(fd) != 0 && errno != EINVAL) { /* EINVAL: a pipe or a device */
         error = failed(why, path, "flush");
-    } else if (S_ISREG(status.st_mode) && status.st_size == 0 && sync_folder(path) != 0) {
+    } else if (S_ISREG(status.st_mode) && status.st_size == 0 &&
+               sync_folder(open_folder(path)) != 0) {
         /* an empty file may have been created just now */
         error = failed(why, path, "flush the folder of");
     }

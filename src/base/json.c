@@ -20,12 +20,12 @@ json_t *json_parse(struct span text, const char *name, struct cairn_problem *why
     json_error_t error;
     json_t *document =
         json_loadb((const char *)text.data, text.size, JSON_REJECT_DUPLICATES, &error);
-    if (!document) {
-        (void)problem_set(why,
-                          json_error_code(&error) == json_error_out_of_memory
-                              ? CAIRN_ERR_NO_MEMORY
-                              : CAIRN_ERR_MALFORMED,
-                          NULL, "%s:%d:%d: %s", name, error.line, error.column, error.text);
+    if (!document && (error.text[0] == 0 || json_error_code(&error) == json_error_out_of_memory)) {
+        /* jansson has a sentence for every fault of the text, but seldom one for this */
+        (void)problem_set(why, CAIRN_ERR_NO_MEMORY, NULL, "%s: no memory to read it", name);
+    } else if (!document) {
+        (void)problem_set(why, CAIRN_ERR_MALFORMED, NULL, "%s:%d:%d: %s", name, error.line,
+                          error.column, error.text);
     }
     return document;
 }

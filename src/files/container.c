@@ -117,7 +117,9 @@ int container_read(const struct input *in, const char magic[4], const char *what
     json_t *found =
         json_parse((struct span){header.data + FIXED, covered - FIXED}, in->path, &inner);
     if (!found) {
-        error = problem_set(why, CAIRN_ERR_DATA, NULL, "%s", inner.what);
+        error = problem_set(
+            why, inner.code == CAIRN_ERR_NO_MEMORY ? CAIRN_ERR_NO_MEMORY : CAIRN_ERR_DATA, NULL,
+            "%s", inner.what);
         goto cleanup;
     }
     *document = found;

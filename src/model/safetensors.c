@@ -337,23 +337,23 @@ int safetensors_data_at(const uint8_t first[LENGTH_SIZE], uint64_t size, const c
     return 0;
 }
 
-/* @return the header, or NULL with why */
-static json_t *parse_header(const struct reading *r, struct span text)
+static int parse_header(const struct reading *r, struct span text, json_t **out)
 {
     struct cairn_problem inner;
     json_t *header = json_parse(text, r->name, &inner);
 
     if (!header) {
-        (void)problem_set(r->why, CAIRN_ERR_DATA, hint_broken, "%s", inner.what);
-        return NULL;
+        return inner.code == CAIRN_ERR_NO_MEMORY
+                   ? problem_set(r->why, inner.code, NULL, "%s", inner.what)
+                   : problem_set(r->why, CAIRN_ERR_DATA, hint_broken, "%s", inner.what);
     }
     if (!json_is_object(header)) {
-        (void)problem_set(r->why, CAIRN_ERR_DATA, hint_broken, "%s: the header is not an object",
-                          r->name);
         json_decref(header);
-        return NULL;
+        return problem_set(r->why, CAIRN_ERR_DATA, hint_broken, "%s: the header is not an object",
+                           r->name);
     }
-    return header;
+    *out = header;
+    return 0;
 }
 
 int safetensors_parse_shape(struct span start, uint64_t size, const char *name,
@@ -368,10 +368,11 @@ int safetensors_parse_shape(struct span start, uint64_t size, const char *name,
         return err;
     }
     r.data_size = size - data_at;
-    json_t *header = parse_header(
-        &r, (struct span){start.data + LENGTH_SIZE, (size_t)data_at - LENGTH_SIZE});
-    if (!header) {
-        return CAIRN_ERR_DATA;
+    json_t *header = NULL;
+    err = parse_header(&r, (struct span){start.data + LENGTH_SIZE, (size_t)data_at - LENGTH_SIZE},
+                       &header);
+    if (err) {
+        return err;
     }
     err = read_entries(&r, header);
     if (err) {

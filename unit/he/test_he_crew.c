@@ -390,8 +390,7 @@ static void *call(void *of)
     return NULL;
 }
 
-/* The same keys and tables, everything else their own. The first test of this file by order: it is
- * then that tables are built. */
+/* The same keys and tables, everything else their own. */
 static void test_he_crew__several_callers_at_once(void **state)
 {
     (void)state;
