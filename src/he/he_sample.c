@@ -21,30 +21,39 @@ void he_scratch_free(struct he_scratch *s)
     secret_free(s);
 }
 
-int he_sample_cbd(struct secret_rng *rng, struct he_scratch *s)
+int he_draw_cbd(struct secret_rng *rng, int32_t *out, size_t n, uint8_t *random)
 {
-    int rc = secret_rng_fill(rng, s->random, 6 * RING_DEGREE);
+    int rc = secret_rng_fill(rng, random, 6 * n);
     if (rc == 0) {
-        kern_get()->sample_cbd21(s->small, RING_DEGREE, s->random);
+        kern_get()->sample_cbd21(out, n, random);
     }
     return rc;
 }
 
-int he_sample_ternary(struct secret_rng *rng, struct he_scratch *s)
+int he_draw_ternary(struct secret_rng *rng, int32_t *out, size_t n, uint8_t *random)
 {
-    /* 3 of 4 pairs of bits are kept: N/4 bytes give 3N/4 samples; the rest comes with the next
+    /* 3 of 4 pairs of bits are kept: n/4 bytes give 3n/4 samples; the rest comes with the next
      * helpings. */
-    enum { HELPING = RING_DEGREE / 4 };
+    const size_t helping = n / 4;
     size_t filled = 0;
-    while (filled < RING_DEGREE) {
-        int rc = secret_rng_fill(rng, s->random, HELPING);
+    while (filled < n) {
+        int rc = secret_rng_fill(rng, random, helping);
         if (rc != 0) {
             return rc;
         }
-        filled += kern_get()->sample_ternary(s->small + filled, RING_DEGREE - filled, s->random,
-                                             HELPING);
+        filled += kern_get()->sample_ternary(out + filled, n - filled, random, helping);
     }
     return 0;
+}
+
+int he_sample_cbd(struct secret_rng *rng, struct he_scratch *s)
+{
+    return he_draw_cbd(rng, s->small, RING_DEGREE, s->random);
+}
+
+int he_sample_ternary(struct secret_rng *rng, struct he_scratch *s)
+{
+    return he_draw_ternary(rng, s->small, RING_DEGREE, s->random);
 }
 
 int he_expand(const uint8_t seed[32], uint64_t *out, uint8_t *stream)

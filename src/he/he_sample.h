@@ -25,6 +25,13 @@ struct he_scratch {
 struct he_scratch *he_scratch_new(void);
 void he_scratch_free(struct he_scratch *s);
 
+/** out = n fresh samples of CBD21. @param random  6 n bytes of work. @retval CAIRN_ERR_NO_ENTROPY */
+CAIRN_MUST_CHECK int he_draw_cbd(struct secret_rng *rng, int32_t *out, size_t n, uint8_t *random);
+/** out = n fresh uniform samples of {-1, 0, 1}, n a multiple of 4. @param random  n / 4 bytes of
+ * work. @retval CAIRN_ERR_NO_ENTROPY */
+CAIRN_MUST_CHECK int he_draw_ternary(struct secret_rng *rng, int32_t *out, size_t n,
+                                     uint8_t *random);
+
 /** s->small = N fresh samples of CBD21. Changes s->random. @retval CAIRN_ERR_NO_ENTROPY */
 CAIRN_MUST_CHECK int he_sample_cbd(struct secret_rng *rng, struct he_scratch *s);
 /** s->small = N fresh uniform samples of {-1, 0, 1}. Changes s->random. @retval

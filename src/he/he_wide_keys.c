@@ -6,6 +6,7 @@
 #include "digest.h"
 #include "he_declassify.h"
 #include "he_noise.h"
+#include "he_sample.h"
 #include "he_wide.h"
 #include "le.h"
 #include "secret.h"
@@ -25,25 +26,12 @@ void he_wide_scratch_free(struct he_wide_scratch *s)
 
 int he_wide_sample_cbd(struct secret_rng *rng, struct he_wide_scratch *s)
 {
-    int rc = secret_rng_fill(rng, s->random, sizeof s->random);
-    if (rc == 0) {
-        kern_get()->sample_cbd21(s->small, N, s->random);
-    }
-    return rc;
+    return he_draw_cbd(rng, s->small, N, s->random);
 }
 
 int he_wide_sample_ternary(struct secret_rng *rng, struct he_wide_scratch *s)
 {
-    enum { HELPING = N / 4 }; /* as he_sample_ternary */
-    size_t filled = 0;
-    while (filled < N) {
-        int rc = secret_rng_fill(rng, s->random, HELPING);
-        if (rc != 0) {
-            return rc;
-        }
-        filled += kern_get()->sample_ternary(s->small + filled, N - filled, s->random, HELPING);
-    }
-    return 0;
+    return he_draw_ternary(rng, s->small, N, s->random);
 }
 
 static void prime_seed(const uint8_t seed[32], enum ring_wide_prime prime, uint8_t out[32])
