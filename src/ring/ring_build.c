@@ -2,20 +2,10 @@
 /* Filling transform tables. Everything here is public. */
 #include "ring_build.h"
 
+#include "bit_reverse.h"
 #include "modulus.h"
 
-static size_t bit_reverse(size_t k, size_t n)
-{
-    size_t r = 0;
-    for (size_t bit = 1; bit < n; bit *= 2) {
-        r = r << 1 | (k & 1);
-        k >>= 1;
-    }
-    return r;
-}
-
-/* words[k] = root^brv(k), and Shoup's companions */
-static void fill_powers(uint64_t *words, uint64_t *shoup, uint64_t root, size_t n, uint64_t q)
+void ring_fill_powers(uint64_t *words, uint64_t *shoup, uint64_t root, size_t n, uint64_t q)
 {
     uint64_t power = 1;
     for (size_t k = 0; k < n; k++) {
@@ -29,8 +19,8 @@ static void fill_powers(uint64_t *words, uint64_t *shoup, uint64_t root, size_t 
 void ring_build(struct kern_ntt *t, const struct ring_memory *memory, size_t n, uint64_t q)
 {
     uint64_t psi = modulus_smallest_root(2 * n, q);
-    fill_powers(memory->roots, memory->roots_shoup, psi, n, q);
-    fill_powers(memory->inverse, memory->inverse_shoup, modulus_inverse(psi, q), n, q);
+    ring_fill_powers(memory->roots, memory->roots_shoup, psi, n, q);
+    ring_fill_powers(memory->inverse, memory->inverse_shoup, modulus_inverse(psi, q), n, q);
     kern_ntt_real(memory->roots_real, memory->roots_ratio, memory->roots, n, q);
     kern_ntt_real(memory->inverse_real, memory->inverse_ratio, memory->inverse, n, q);
     /* the primes of this part lie in range: their tests look */

@@ -6,6 +6,9 @@
 
 /** Inside this part: the tables of one transform, for any degree. */
 
+/** words[brv(k)] = root^k mod q, shoup[brv(k)] its companion (kern_math.h), k < n. */
+void ring_fill_powers(uint64_t *words, uint64_t *shoup, uint64_t root, size_t n, uint64_t q);
+
 /** Memory of one transform: n words or doubles each, 64-byte aligned. */
 struct ring_memory {
     uint64_t *roots, *roots_shoup, *inverse, *inverse_shoup;

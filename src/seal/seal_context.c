@@ -162,6 +162,7 @@ static void level_id(const struct seal_params *p, unsigned level, uint8_t id[SEA
     le_put64(words + (at += 8), p->plain_modulus);
     digest_of(words, at + 8, id);
 }
+_Static_assert((int)SEAL_MAX_PRIMES == (int)RNS_MAX_PRIMES, "a ring holds a context's primes");
 _Static_assert((int)SEAL_ID_SIZE == (int)DIGEST_SIZE, "a parms_id is a BLAKE2b-256 digest");
 
 int seal_context_new(const struct seal_params *params, enum seal_security security,
@@ -176,10 +177,10 @@ int seal_context_new(const struct seal_params *params, enum seal_security securi
         return problem_set(why, CAIRN_ERR_NO_MEMORY, NULL, "no memory for a SEAL context");
     }
     c->params = *params;
-    for (unsigned j = 0; rc == 0 && j < params->primes; j++) {
-        rc = seal_ntt_init(&c->ntt[j], params->degree, params->q[j]);
+    for (unsigned j = 0; j < params->primes; j++) {
         level_id(params, j + 1, c->ids[j + 1]);
     }
+    rc = rns_ring_init(&c->ring, params->degree, params->q, params->primes);
     if (rc != 0) {
         seal_context_free(c);
         return problem_set(why, rc, "use a smaller degree", "no memory for SEAL's tables");
@@ -193,9 +194,7 @@ void seal_context_free(struct seal_context *context)
     if (context == NULL) {
         return;
     }
-    for (unsigned j = 0; j < context->params.primes; j++) {
-        seal_ntt_release(&context->ntt[j]);
-    }
+    rns_ring_release(&context->ring);
     free(context);
 }
 

@@ -2,14 +2,14 @@
 #ifndef SEAL_SEAL_CONTEXT_H
 #define SEAL_SEAL_CONTEXT_H
 
+#include "rns.h"
 #include "seal.h"
-#include "seal_ntt.h"
 
 /** What seal_context_new makes; for the files of this part. Immutable. */
 struct seal_context {
     struct seal_params params;
     uint8_t ids[SEAL_MAX_PRIMES + 1][SEAL_ID_SIZE]; /* by level; row 0 is all zero: coefficients */
-    struct seal_ntt ntt[SEAL_MAX_PRIMES];           /* (K) */
+    struct rns_ring ring;
 };
 
 /** The level whose parms_id this is; 0 for the all-zero id; -1 for one that is not of this

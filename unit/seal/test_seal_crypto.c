@@ -316,13 +316,13 @@ static void test_seal_crypto__slots_by_their_definition(void **state)
 {
     (void)state;
     struct world w = new_world(SEAL_CKKS, 8, 2, (const unsigned[]){50, 50}, 0);
-    const struct seal_ntt *t = &w.context->ntt[0];
+    const struct prime_ntt *t = &w.context->ring.ntt[0];
     struct seal_ckks_encoder *encoder;
     const double values[4] = {1, -2.5, 0.125, 3}, scale = ldexp(1, 30);
     struct seal_plain p = {0};
     ASSERT_OK(seal_ckks_encoder_new(w.context, &encoder, &why));
     ASSERT_OK(seal_ckks_encode(encoder, values, 4, scale, 1, &p, &why));
-    seal_ntt_backward(p.words, t);
+    prime_ntt_backward(p.words, t);
     unsigned power = 1;
     for (unsigned j = 0; j < 4; j++) {
         double re = 0, im = 0;
@@ -347,7 +347,7 @@ static void test_seal_crypto__rounds_half_away_from_zero(void **state)
 {
     (void)state;
     struct world w = new_world(SEAL_CKKS, 8, 1, (const unsigned[]){50}, 0);
-    const struct seal_ntt *t = &w.context->ntt[0];
+    const struct prime_ntt *t = &w.context->ring.ntt[0];
     struct seal_ckks_encoder *encoder;
     ASSERT_OK(seal_ckks_encoder_new(w.context, &encoder, &why));
     static const double in[] = {0.5, -0.5, 1.5, -1.5, 2.5, 0.49999999999999994, -2.4, 1e12 + 0.5};
@@ -356,7 +356,7 @@ static void test_seal_crypto__rounds_half_away_from_zero(void **state)
         const double values[4] = {in[k], in[k], in[k], in[k]};
         struct seal_plain p = {0};
         ASSERT_OK(seal_ckks_encode(encoder, values, 4, 1.0, 1, &p, &why));
-        seal_ntt_backward(p.words, t);
+        prime_ntt_backward(p.words, t);
         uint64_t expected = out[k] < 0 ? t->m.q - (uint64_t)-out[k] : (uint64_t)out[k];
         assert_int_equal(p.words[0], expected);
         seal_plain_release(&p);
@@ -472,8 +472,8 @@ static void test_seal_crypto__sums_that_make_no_sense(void **state)
     ASSERT_OK(seal_encrypt_symmetric(w.context, &w.sk, rng, &p, &negative, &why));
     negative.scale = a.scale;
     for (size_t i = 0; i < a.count; i++) {
-        const struct seal_modulus *m = &w.context->ntt[i / 1024 % 3].m;
-        negative.words[i] = seal_neg_mod(a.words[i], m);
+        const struct prime_modulus *m = &w.context->ring.ntt[i / 1024 % 3].m;
+        negative.words[i] = prime_neg(a.words[i], m);
     }
     assert_not_added(&w, &a, &negative, "second polynomial");
     /* another context's */
@@ -550,7 +550,7 @@ static void test_seal_crypto__nothing_is_used_twice(void **state)
     assert_memory_not_equal(a.words + 1024, b.words + 1024, 8 * 1024);
     ASSERT_OK(seal_keygen(w.context, rng, &other, &why));
     assert_memory_not_equal(other.words, w.sk.words, 8 * 1024);
-    seal_ntt_backward(other.words, &w.context->ntt[0]);
+    prime_ntt_backward(other.words, &w.context->ring.ntt[0]);
     unsigned zeros = 0;
     for (size_t i = 0; i < 1024; i++) { /* ternary, a third of each: 6 deviations of 15 */
         uint64_t q = w.context->params.q[0];

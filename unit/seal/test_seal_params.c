@@ -330,7 +330,7 @@ static void test_seal_params__golden_ids_and_roots(void **state)
                     0xed2adee911ba7c4d, 0x94f949f4f9055b1a);
     static const uint64_t roots[4] = {100406242475323, 5405730, 30370987, 25959043411404};
     for (unsigned j = 0; j < 4; j++) {
-        assert_int_equal(c->ntt[j].psi, roots[j]);
+        assert_int_equal(c->ring.ntt[j].psi, roots[j]);
     }
     seal_context_free(c);
 
@@ -339,15 +339,15 @@ static void test_seal_params__golden_ids_and_roots(void **state)
     assert_int_equal(seal_context_first_level(c), 1);
     assert_id_words(seal_context_id(c, 1), 0xc6f8a3064b90b4ab, 0x6fd2950a767ed3c,
                     0x2865d698a65810b3, 0xbdfa9a3fe3d430c2);
-    assert_int_equal(c->ntt[0].psi, 2604308523238);
+    assert_int_equal(c->ring.ntt[0].psi, 2604308523238);
     seal_context_free(c);
 
     p = bfv_params(4096, 0x3ffffffffd6001, 65537);
     p.primes = 2;
     p.q[1] = 0x7ffffffffb4001;
     c = new_context(&p, SEAL_128);
-    assert_int_equal(c->ntt[0].psi, 2104035327373);
-    assert_int_equal(c->ntt[1].psi, 4306037850660);
+    assert_int_equal(c->ring.ntt[0].psi, 2104035327373);
+    assert_int_equal(c->ring.ntt[1].psi, 4306037850660);
     seal_context_free(c);
 }
 
@@ -436,107 +436,6 @@ static void test_seal_params__refused_contexts(void **state)
     p.primes = 2;
     assert_int_equal(seal_params_create_moduli(4096, two, 2, p.q, NULL), 0);
     assert_refused(&p, SEAL_128, "bits of all primes");
-}
-
-/* ---- transforms ---- */
-
-/* The transform of 1, 2, .., N under the first prime, from SEAL 4.4.3: first words, and BLAKE2b-256
- * of all. */
-static void assert_ramp(const struct seal_ntt *t, const uint64_t first[4], const char *digest)
-{
-    uint64_t *a = calloc(t->n, sizeof *a);
-    for (size_t i = 0; i < t->n; i++) {
-        a[i] = i + 1;
-    }
-    seal_ntt_forward(a, t);
-    assert_memory_equal(a, first, 32);
-    assert_words_digest(a, t->n, digest);
-    seal_ntt_backward(a, t);
-    for (size_t i = 0; i < t->n; i++) {
-        assert_int_equal(a[i], i + 1);
-    }
-    free(a);
-}
-
-static void test_seal_params__transforms_are_seals(void **state)
-{
-    (void)state;
-    struct seal_params p = bfv_params(2048, 0x3ffffffffed001, UINT64_C(1) << 32);
-    struct seal_context *c = new_context(&p, SEAL_128);
-    assert_ramp(
-        &c->ntt[0],
-        (const uint64_t[]){0x38493a1c8caafa, 0x14c89c452347af, 0x4d6ed941cfb23, 0x15fd2a9905ab88},
-        "89dda0eccc76e3181e351834c4656d0018155a58169185e917d4dd3b6a9d3eb2");
-    seal_context_free(c);
-    p = ckks_params();
-    c = new_context(&p, SEAL_128);
-    assert_ramp(&c->ntt[0],
-                (const uint64_t[]){0xee9345d7f33c301, 0x7c62bd1853e5f11, 0x43a4eee7f90e728,
-                                   0xf3f8875fb052b62},
-                "c32dd87474a475311f8cde5af2e945f9fe7ae087b51e16577044039c03151637");
-    seal_context_free(c);
-}
-
-/* The definition, at a small degree, with the largest primes and the extreme words. */
-static void test_seal_params__transform_by_its_definition(void **state)
-{
-    (void)state;
-    const unsigned sizes[] = {60, 40, 20, 8};
-    for (size_t k = 0; k < 4; k++) {
-        uint64_t q;
-        assert_int_equal(seal_params_create_moduli(16, &sizes[k], 1, &q, NULL), 0);
-        struct seal_ntt t;
-        assert_int_equal(seal_ntt_init(&t, 16, q), 0);
-        uint64_t a[16], out[16];
-        for (size_t i = 0; i < 16; i++) {
-            a[i] = i % 3 == 0 ? q - 1 : i % 3 == 1 ? 0 : q / 2 + i;
-        }
-        memcpy(out, a, sizeof a);
-        seal_ntt_forward(out, &t);
-        for (size_t j = 0; j < 16; j++) {
-            size_t brv = (j & 1) << 3 | (j & 2) << 1 | (j & 4) >> 1 | (j & 8) >> 3;
-            uint64_t sum = 0;
-            for (size_t i = 0; i < 16; i++) {
-                uint64_t power = 1;
-                for (size_t e = 0; e < (2 * brv + 1) * i; e++) {
-                    power = (uint64_t)((kern_u128)power * t.psi % q);
-                }
-                sum = (uint64_t)((sum + (kern_u128)a[i] * power) % q);
-            }
-            assert_int_equal(out[j], sum);
-        }
-        seal_ntt_backward(out, &t);
-        assert_memory_equal(out, a, sizeof a);
-        seal_ntt_release(&t);
-    }
-}
-
-static void test_seal_params__products_at_the_extremes(void **state)
-{
-    (void)state;
-    const uint64_t primes[] = {3, 17, 0x3ffffffffed001, 0xffffffffffe8001,
-                               UINT64_C(2305843009213693951)}; /* 2^61 - 1 */
-    for (size_t k = 0; k < 5; k++) {
-        struct seal_modulus m;
-        seal_modulus_init(&m, primes[k]);
-        const uint64_t q = m.q;
-        const uint64_t words[] = {0, 1, q / 2, q / 2 + 1, q - 2, q - 1};
-        for (size_t i = 0; i < 6; i++) {
-            for (size_t j = 0; j < 6; j++) {
-                uint64_t expected = (uint64_t)((kern_u128)words[i] * words[j] % q);
-                assert_int_equal(seal_mul(words[i], words[j], &m), expected);
-                assert_int_equal(seal_add_mod(words[i], words[j], &m), (words[i] + words[j]) % q);
-                assert_int_equal(seal_sub_mod(words[i], words[j], &m),
-                                 (words[i] + q - words[j]) % q);
-            }
-            assert_int_equal(seal_neg_mod(words[i], &m), (q - words[i]) % q);
-        }
-        const uint64_t one_shoup = (uint64_t)(((kern_u128)1 << 64) / q);
-        const uint64_t any[] = {0, q - 1, q, 2 * q, UINT64_MAX - 1, UINT64_MAX};
-        for (size_t i = 0; i < 6; i++) {
-            assert_int_equal(seal_reduce64(any[i], one_shoup, q), any[i] % q);
-        }
-    }
 }
 
 /* ---- seeds ---- */
@@ -645,9 +544,6 @@ int main(void)
         cmocka_unit_test(test_seal_params__golden_ids_and_roots),
         cmocka_unit_test(test_seal_params__created_moduli),
         cmocka_unit_test(test_seal_params__refused_contexts),
-        cmocka_unit_test(test_seal_params__transforms_are_seals),
-        cmocka_unit_test(test_seal_params__transform_by_its_definition),
-        cmocka_unit_test(test_seal_params__products_at_the_extremes),
         cmocka_unit_test(test_seal_params__shake256),
         cmocka_unit_test(test_seal_params__words_that_are_thrown_away),
         cmocka_unit_test(test_seal_params__seeds_expand_as_in_seal),

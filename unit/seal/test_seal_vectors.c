@@ -141,11 +141,11 @@ static void assert_ramp(const char *parms, const char *ramp)
     for (size_t i = 0; i < n; i++) {
         a[i] = i + 1;
     }
-    seal_ntt_forward(a, &context->ntt[0]);
+    prime_ntt_forward(a, &context->ring.ntt[0]);
     for (size_t i = 0; i < n; i++) {
         assert_int_equal(a[i], le_get64(b.data + 8 * i));
     }
-    seal_ntt_backward(a, &context->ntt[0]);
+    prime_ntt_backward(a, &context->ring.ntt[0]);
     for (size_t i = 0; i < n; i++) {
         assert_int_equal(a[i], i + 1);
     }
@@ -425,12 +425,12 @@ static void test_seal_vectors__ckks_decrypts_to_the_documented_slots(void **stat
 static uint64_t distance(const struct seal_context *context, const struct seal_plain *a,
                          const struct seal_plain *b)
 {
-    const struct seal_ntt *t = &context->ntt[0];
+    const struct prime_ntt *t = &context->ring.ntt[0];
     uint64_t *d = calloc(t->n, sizeof *d), worst = 0;
     for (size_t i = 0; i < t->n; i++) {
-        d[i] = seal_sub_mod(a->words[i], b->words[i], &t->m);
+        d[i] = prime_sub(a->words[i], b->words[i], &t->m);
     }
-    seal_ntt_backward(d, t);
+    prime_ntt_backward(d, t);
     for (size_t i = 0; i < t->n; i++) {
         uint64_t x = d[i] < t->m.q / 2 ? d[i] : t->m.q - d[i];
         worst = x > worst ? x : worst;

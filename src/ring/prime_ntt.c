@@ -1,50 +1,37 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Transforms modulo any prime below 2^61: 4q stays below 2^63, which is all that Harvey's lazy
  * butterflies ask for. */
-#include "seal_ntt.h"
+#include "prime_ntt.h"
 
 #include <stdlib.h>
 
 #include <cairn/err.h>
 
 #include "modulus.h"
+#include "ring_build.h"
 #include "sizes.h"
 
-void seal_modulus_init(struct seal_modulus *out, uint64_t q)
+void prime_modulus_init(struct prime_modulus *out, uint64_t q)
 {
     out->q = q;
     out->bits = 64 - (unsigned)__builtin_clzll(q);
     out->mu = (uint64_t)(((kern_u128)1 << (2 * out->bits)) / q);
 }
 
-static size_t bit_reverse(size_t k, unsigned bits)
-{
-    size_t r = 0;
-    for (unsigned i = 0; i < bits; i++) {
-        r |= (k >> i & 1) << (bits - 1 - i);
-    }
-    return r;
-}
-
-/* table[brv(k)] = root^k, and Shoup's companions n words further on */
+/* The powers of a root, and Shoup's companions n words further on. */
 static uint64_t *power_table(uint64_t root, size_t n, uint64_t q)
 {
     uint64_t *table = size_alloc_array(2 * n, sizeof *table);
-    unsigned bits = (unsigned)__builtin_ctzll(n);
-    uint64_t power = 1;
-    for (size_t k = 0; table != NULL && k < n; k++) {
-        size_t at = bit_reverse(k, bits);
-        table[at] = power;
-        table[n + at] = modulus_shoup(power, q);
-        power = modulus_mul(power, root, q);
+    if (table != NULL) {
+        ring_fill_powers(table, table + n, root, n, q);
     }
     return table;
 }
 
-int seal_ntt_init(struct seal_ntt *out, size_t n, uint64_t q)
+int prime_ntt_init(struct prime_ntt *out, size_t n, uint64_t q)
 {
-    struct seal_ntt t = {.n = n};
-    seal_modulus_init(&t.m, q);
+    struct prime_ntt t = {.n = n};
+    prime_modulus_init(&t.m, q);
     t.one_shoup = modulus_shoup(1, q);
     t.psi = modulus_smallest_root(2 * n, q);
     t.n_inverse = modulus_inverse(n % q, q);
@@ -52,21 +39,21 @@ int seal_ntt_init(struct seal_ntt *out, size_t n, uint64_t q)
     t.roots = power_table(t.psi, n, q);
     t.inverse = power_table(modulus_inverse(t.psi, q), n, q);
     if (t.roots == NULL || t.inverse == NULL) {
-        seal_ntt_release(&t);
+        prime_ntt_release(&t);
         return CAIRN_ERR_NO_MEMORY;
     }
     *out = t;
     return 0;
 }
 
-void seal_ntt_release(struct seal_ntt *t)
+void prime_ntt_release(struct prime_ntt *t)
 {
     free(t->roots);
     free(t->inverse);
-    *t = (struct seal_ntt){0};
+    *t = (struct prime_ntt){0};
 }
 
-void seal_ntt_forward(uint64_t *a, const struct seal_ntt *t)
+void prime_ntt_forward(uint64_t *a, const struct prime_ntt *t)
 {
     const uint64_t q = t->m.q;
     size_t half = t->n / 2;
@@ -88,7 +75,7 @@ void seal_ntt_forward(uint64_t *a, const struct seal_ntt *t)
     }
 }
 
-void seal_ntt_backward(uint64_t *a, const struct seal_ntt *t)
+void prime_ntt_backward(uint64_t *a, const struct prime_ntt *t)
 {
     const uint64_t q = t->m.q;
     size_t half = 1;
@@ -105,6 +92,6 @@ void seal_ntt_backward(uint64_t *a, const struct seal_ntt *t)
         }
     }
     for (size_t i = 0; i < t->n; i++) {
-        a[i] = seal_mul_shoup(a[i], t->n_inverse, t->n_inverse_shoup, q);
+        a[i] = prime_mul_shoup(a[i], t->n_inverse, t->n_inverse_shoup, q);
     }
 }
