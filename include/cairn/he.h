@@ -127,7 +127,8 @@ cairn_encrypt(const struct cairn_params *params, const struct cairn_public_key *
               const uint8_t nonce[CAIRN_NONCE_SIZE], uint32_t round, uint32_t frame,
               const int32_t *values, size_t n, uint8_t *payload, size_t payload_size,
               struct cairn_problem *why);
-/** sum += payload; both of n values and payload_size bytes. Needs no key. */
+/** sum += payload; both of n values and payload_size bytes. Needs no key.
+ * @retval CAIRN_ERR_REFUSED  a payload that nobody can have encrypted; sum is untouched */
 CAIRN_API CAIRN_MUST_CHECK int cairn_add(const struct cairn_params *params, size_t n, uint8_t *sum,
                                          const uint8_t *payload, size_t payload_size,
                                          struct cairn_problem *why);

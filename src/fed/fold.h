@@ -47,7 +47,8 @@ void fed_fold_open(struct fed_fold *fold, uint32_t round);
 uint32_t fed_fold_round(const struct fed_fold *fold);
 
 /**
- * Take in one frame of a stream; its digest has been checked by whoever read it.
+ * Take in one frame of a stream. Whoever read it has checked its digest and, where it passes
+ * fed_plan_check, its fields (fed_plan_check_fields): both take long, and need no lock.
  * @param origin     node number of the stream
  * @param[out] next  the index that is expected from this stream now, also on failure; 0 for an unknown one
  * @retval CAIRN_ERR_UNKNOWN      no such stream here

@@ -127,3 +127,16 @@ int fed_plan_check(const struct fed_plan *plan, const struct wire_frame *frame,
     }
     return check_set(plan, frame, why);
 }
+
+int fed_plan_check_fields(const struct fed_plan *plan, const struct wire_frame *frame,
+                          struct cairn_problem *why)
+{
+    struct cairn_problem inner = {0};
+    int err = frame->contributors == 0
+                  ? 0
+                  : he_check_fields(&plan->he, fed_plan_count(plan, frame->index),
+                                    frame->payload.data, &inner);
+    return err == 0 ? 0
+                    : problem_set(why, err, inner.hint, "frame %u: %s", (unsigned)frame->index,
+                                  inner.what);
+}

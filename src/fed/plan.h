@@ -51,5 +51,10 @@ size_t fed_plan_batch_limit(const struct fed_plan *plan, size_t batch_bytes);
  */
 CAIRN_MUST_CHECK int fed_plan_check(const struct fed_plan *plan, const struct wire_frame *frame,
                                     struct cairn_problem *why);
+/** And what it carries: every field of the payload below its modulus (he_check_fields), for a frame
+ * that passes fed_plan_check. Reads the whole payload. @retval CAIRN_ERR_REFUSED */
+CAIRN_MUST_CHECK int fed_plan_check_fields(const struct fed_plan *plan,
+                                           const struct wire_frame *frame,
+                                           struct cairn_problem *why);
 
 #endif

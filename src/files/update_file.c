@@ -308,6 +308,9 @@ int update_file_frame(const struct update_file *file, uint32_t index, struct buf
     error = wire_batch_next(&one, &found, &inner);
     if (error == 1) {
         error = fed_plan_check(&h->plan, &found, &inner);
+        if (!error) {
+            error = fed_plan_check_fields(&h->plan, &found, &inner);
+        }
         if (!error && (one.rest.size != 0 || found.contributors != h->contributors ||
                        found.weight != h->weight ||
                        memcmp(found.contributor_set.data, h->set.data, h->set.size) != 0)) {

@@ -15,8 +15,8 @@
  * Sums of quantised values, in plain or encrypted, behind one interface.
  *
  * A PAYLOAD is one frame's worth of values. It is a row of SECTIONS, each a run of
- * fields of `bits` bits packed tightly, little-endian, added modulo 2^bits. Nothing else is needed
- * to add two payloads, so whoever adds knows no key and no profile.
+ * fields of `bits` bits packed tightly, little-endian, added modulo 2^bits or modulo a prime of that
+ * length. Nothing else is needed to add two payloads, so whoever adds knows no key and no profile.
  *
  *   none     [value fields, 32 or 64 bits]                no protection at all
  *   bfv      [c0, K0 bits][c1, K1 bits]                   public-key BFV, lanes, switched to 2^K
@@ -35,6 +35,7 @@ enum { HE_MAX_SECTIONS = 3, HE_NONCE_SIZE = 32, HE_ID_SIZE = 96 };
 struct he_section {
     unsigned bits; /* of each field, 1..64; up to 100 at N = 4096 */
     size_t count;  /* fields; bits * count is a multiple of 8 */
+    uint64_t modulus; /* 0: 2^bits; else a prime of `bits` bits, below 2^61 */
 };
 
 /** Lanes of one polynomial under public-key BFV. */
@@ -83,7 +84,14 @@ unsigned he_sections(const struct he_params *params, size_t n,
                      struct he_section sections[HE_MAX_SECTIONS]);
 /** Bytes of a payload of n values. */
 size_t he_payload_bytes(const struct he_params *params, size_t n);
-/** sum += payload, section by section modulo 2^bits. Both he_payload_bytes(params, n) long.
+/**
+ * Has a payload of somebody else's the form of one? Sections modulo a prime have fields below it;
+ * of 2^bits every field is one. To be asked before anything is added: nothing secret.
+ * @retval CAIRN_ERR_REFUSED  names the first field that is not
+ */
+CAIRN_MUST_CHECK int he_check_fields(const struct he_params *params, size_t n,
+                                     const uint8_t *payload, struct cairn_problem *why);
+/** sum += payload, section by section. Both he_payload_bytes(params, n) long, their fields checked.
  * Nothing secret. */
 void he_add(const struct he_params *params, size_t n, uint8_t *sum, const uint8_t *payload);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The layout of a payload, and adding two of them. Nothing here is secret or knows a key. */
 #include "he_layout.h"
+#include "kern_prime.h"
 #include "kern_wide128.h"
 
 unsigned he_sections(const struct he_params *params, size_t n,
@@ -9,17 +10,17 @@ unsigned he_sections(const struct he_params *params, size_t n,
     size_t chunks = he_chunks(params, n);
     switch (params->profile) {
     case HE_NONE:
-        sections[0] = (struct he_section){params->bits, n};
+        sections[0] = (struct he_section){params->bits, n, 0};
         return 1;
     case HE_BFV:
-        sections[0] = (struct he_section){params->bfv.bits0, chunks * params->degree};
-        sections[1] = (struct he_section){params->bfv.bits1, chunks * params->degree};
+        sections[0] = (struct he_section){params->bfv.bits0, chunks * params->degree, 0};
+        sections[1] = (struct he_section){params->bfv.bits1, chunks * params->degree, 0};
         return 2;
     case HE_CAPSULE:
-        sections[0] = (struct he_section){params->bits, chunks * params->degree};
+        sections[0] = (struct he_section){params->bits, chunks * params->degree, 0};
         sections[1] = (struct he_section){
-            params->bfv.bits0, he_key_coefficients_of(params->degree, params->bfv.lanes)};
-        sections[2] = (struct he_section){params->bfv.bits1, params->degree};
+            params->bfv.bits0, he_key_coefficients_of(params->degree, params->bfv.lanes), 0};
+        sections[2] = (struct he_section){params->bfv.bits1, params->degree, 0};
         return 3;
     }
     return 0;
@@ -36,18 +37,43 @@ size_t he_payload_bytes(const struct he_params *params, size_t n)
     return bytes;
 }
 
+int he_check_fields(const struct he_params *params, size_t n, const uint8_t *payload,
+                    struct cairn_problem *why)
+{
+    struct he_section sections[HE_MAX_SECTIONS];
+    unsigned count = he_sections(params, n, sections);
+    for (unsigned i = 0; i < count; i++) {
+        const struct he_section *s = &sections[i];
+        size_t bytes = he_section_bytes(s), at;
+        if (s->modulus != 0 &&
+            !kern_prime_check_packed(payload, bytes, s->bits, s->modulus, &at)) {
+            return problem_set(why, CAIRN_ERR_REFUSED, "the sender is broken, or lies",
+                               "payload section %u: field %zu is not below its modulus %llu", i, at,
+                               (unsigned long long)s->modulus);
+        }
+        payload += bytes;
+    }
+    return 0;
+}
+
+static void add_section(const struct he_section *s, uint8_t *sum, const uint8_t *in, size_t bytes)
+{
+    if (s->modulus != 0) {
+        kern_prime_add_packed(sum, in, bytes, s->bits, s->modulus);
+    } else if (s->bits > 64) {
+        kern_wide_add_packed(sum, in, bytes, s->bits);
+    } else {
+        kern_get()->add_packed(sum, in, bytes, s->bits);
+    }
+}
+
 void he_add(const struct he_params *params, size_t n, uint8_t *sum, const uint8_t *payload)
 {
-    const struct kern_ops *ops = kern_get();
     struct he_section sections[HE_MAX_SECTIONS];
     unsigned count = he_sections(params, n, sections);
     for (unsigned i = 0; i < count; i++) {
         size_t bytes = he_section_bytes(&sections[i]);
-        if (sections[i].bits > 64) {
-            kern_wide_add_packed(sum, payload, bytes, sections[i].bits);
-        } else {
-            ops->add_packed(sum, payload, bytes, sections[i].bits);
-        }
+        add_section(&sections[i], sum, payload, bytes);
         sum += bytes;
         payload += bytes;
     }

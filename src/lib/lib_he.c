@@ -331,6 +331,9 @@ int cairn_add(const struct cairn_params *params, size_t n, uint8_t *sum, const u
     NEED(payload);
     int rc = check_payload(__func__, params, n, payload_size, why);
     if (rc == 0) {
+        rc = he_check_fields(&params->he, n, payload, why);
+    }
+    if (rc == 0) {
         he_add(&params->he, n, sum, payload);
     }
     return rc;

@@ -11,7 +11,7 @@ int receiver_init(struct receiver *in, const struct role_host *host, const struc
                   const struct fed_stream *streams, size_t n_streams,
                   const uint8_t experiment[WIRE_EXPERIMENT])
 {
-    *in = (struct receiver){.host = host};
+    *in = (struct receiver){.host = host, .plan = plan};
     memcpy(in->experiment, experiment, WIRE_EXPERIMENT);
     const int err = fed_fold_new(plan, streams, n_streams, &in->fold);
     if (err == 0) {
@@ -65,6 +65,17 @@ static int check_round(uint32_t open, uint32_t round, struct cairn_problem *why)
                        "round %u is over, round %u is open", (unsigned)round, (unsigned)open);
 }
 
+/* Outside the lock, because it reads the whole payload. A frame that fails fed_plan_check is left to
+ * the fold, which looks at its index first: a child that is only behind must be told so. */
+static int check_fields(const struct receiver *in, const struct wire_frame *frame,
+                        struct cairn_problem *why)
+{
+    struct cairn_problem later = {0};
+    return fed_plan_check(in->plan, frame, &later) != 0
+               ? 0
+               : fed_plan_check_fields(in->plan, frame, why);
+}
+
 /* Frames one by one: read and checked outside the lock, added inside it. */
 static int take_frames(struct receiver *in, struct wire_batch *batch, uint32_t *next, uint32_t *open,
                        bool *ready, struct cairn_problem *why)
@@ -72,10 +83,14 @@ static int take_frames(struct receiver *in, struct wire_batch *batch, uint32_t *
     struct wire_frame frame;
     int more;
     while ((more = wire_batch_next(batch, &frame, why)) == 1) {
+        int err = check_fields(in, &frame, why);
+        if (err != 0) {
+            return err;
+        }
         pthread_mutex_lock(&in->lock);
         const uint64_t from = clock_now_ns(in->host->clock);
         *open = fed_fold_round(in->fold);
-        int err = check_round(*open, batch->context.round, why);
+        err = check_round(*open, batch->context.round, why);
         if (err == 0) {
             err = fed_fold_accept(in->fold, batch->origin, &frame, next, why);
         }

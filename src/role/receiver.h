@@ -14,6 +14,7 @@
 struct receiver {
     pthread_mutex_t lock;
     struct fed_fold *fold;
+    const struct fed_plan *plan;
     uint8_t experiment[WIRE_EXPERIMENT];
     double fold_s; /* spent adding, in this round */
     const struct role_host *host;
