@@ -1,16 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Secret keys of N = 2048 as bytes, little-endian (N = 4096: he_wide_key_file.c):
- *
- *    0  "CRNK"       4
- *    4  version      u16  1
- *    6  reserved     u16  0
- *    8  length       u32  600
- *   12  degree       u32  2048
- *   16  modulus      u64
- *   24  id           32   of the pair: BLAKE2b-256 of the public key's bytes
- *   56  s            N fields of 2 bits: 0, 1, and 2 for -1
- *  568  digest       32   BLAKE2b-256 of "cairn secret key v1" (zeros to 32 bytes) and all before
+ * Secret keys of N = 2048 as bytes (he_key_header.h; other rings: he_wide_key_file.c,
+ * he_ckks_key_file.c): version 1, fields are s, N of 2 bits: 0, 1, and 2 for -1.
  *
  * Everything that depends on the coefficients lives in secret memory or is wiped, and is computed
  * without a branch on them: reading a key takes as long whatever it is.
@@ -19,26 +10,34 @@
 
 #include "digest.h"
 #include "he_declassify.h"
+#include "he_key_header.h"
 #include "he_keys.h"
 #include "he_noise.h"
 #include "he_sample.h"
 #include "he_wide.h"
-#include "le.h"
 #include "secret.h"
 
 enum {
-    HEADER = 56,
+    FIELDS_AT = HE_KEY_FIELDS_AT(1),
     FIELD_BITS = 2,
     FIELDS = RING_DEGREE * FIELD_BITS / 8,
-    VERSION = 1,
-    DIGEST_AT = HEADER + FIELDS,
 };
-_Static_assert(DIGEST_AT + DIGEST_SIZE == HE_SECRET_KEY_SIZE, "the length in he.h");
+_Static_assert(FIELDS_AT + FIELDS + DIGEST_SIZE == HE_SECRET_KEY_SIZE, "the length in he.h");
 _Static_assert((int)HE_KEY_ID_SIZE == (int)DIGEST_SIZE, "an id is a digest");
 /* A residue 0, 1 or q - 1 is told by its bits 0 and 49 */
 _Static_assert((RING_Q_VALUE - 1) % 2 == 0 && (RING_Q_VALUE - 1) >> 49 == 1, "-1 mod q");
 
-static const uint8_t magic[4] = {'C', 'R', 'N', 'K'};
+static const struct he_key_kind kind = {
+    .magic = {'C', 'R', 'N', 'K'},
+    .version = 1,
+    .size = HE_SECRET_KEY_SIZE,
+    .degree = RING_DEGREE,
+    .primes = 1,
+    .moduli = {RING_Q_VALUE},
+    .name = "secret key",
+    .label = "cairn secret key v1",
+    .hint = "is this the secret key that keygen wrote, whole?",
+};
 
 int he_public_key_id(const struct he_public_key *key, uint8_t id[HE_KEY_ID_SIZE])
 {
@@ -49,17 +48,6 @@ int he_public_key_id(const struct he_public_key *key, uint8_t id[HE_KEY_ID_SIZE]
     }
     buf_release(&bytes);
     return rc;
-}
-
-static void key_digest(const uint8_t *bytes, uint8_t out[DIGEST_SIZE])
-{
-    static const char label[32] = "cairn secret key v1";
-    struct digest_state state;
-    digest_init(&state);
-    digest_update(&state, label, sizeof label);
-    digest_update(&state, bytes, DIGEST_AT);
-    digest_final(&state, out);
-    secret_wipe(&state, sizeof state);
 }
 
 size_t he_secret_key_size(const struct he_secret_key *key)
@@ -83,42 +71,10 @@ int he_secret_key_write(const struct he_secret_key *key, const uint8_t id[HE_KEY
     for (size_t i = 0; i < RING_DEGREE; i++) {
         s->a[i] = (s->a[i] & 1) | s->a[i] >> 49 << 1;
     }
-    memcpy(out, magic, sizeof magic);
-    le_put16(out + 4, VERSION);
-    le_put32(out + 8, HE_SECRET_KEY_SIZE);
-    le_put32(out + 12, RING_DEGREE);
-    le_put64(out + 16, RING_Q_VALUE);
-    memcpy(out + 24, id, HE_KEY_ID_SIZE);
-    kern_get()->pack_bits(out + HEADER, s->a, RING_DEGREE, FIELD_BITS);
-    key_digest(out, out + DIGEST_AT);
+    he_key_begin(&kind, id, out);
+    kern_get()->pack_bits(out + FIELDS_AT, s->a, RING_DEGREE, FIELD_BITS);
+    he_key_end(&kind, out);
     he_scratch_free(s);
-    return 0;
-}
-
-static int check_header(struct span bytes, struct cairn_problem *why)
-{
-    const char *hint = "is this the secret key that keygen wrote, whole?";
-    if (bytes.size != HE_SECRET_KEY_SIZE || memcmp(bytes.data, magic, sizeof magic) != 0 ||
-        le_get32(bytes.data + 8) != HE_SECRET_KEY_SIZE) {
-        return problem_set(why, CAIRN_ERR_MALFORMED, hint,
-                           "not a secret key: %zu bytes where %d are expected", bytes.size,
-                           HE_SECRET_KEY_SIZE);
-    }
-    if (le_get16(bytes.data + 4) != VERSION || le_get16(bytes.data + 6) != 0) {
-        return problem_set(why, CAIRN_ERR_MALFORMED, "use the version of cairn that made it",
-                           "secret key of version %u, this program reads version %d",
-                           (unsigned)le_get16(bytes.data + 4), VERSION);
-    }
-    if (le_get32(bytes.data + 12) != RING_DEGREE || le_get64(bytes.data + 16) != RING_Q_VALUE) {
-        return problem_set(why, CAIRN_ERR_MALFORMED, hint, "secret key of another ring");
-    }
-    uint8_t digest[DIGEST_SIZE];
-    key_digest(bytes.data, digest);
-    int equal = secret_equal(digest, bytes.data + DIGEST_AT, DIGEST_SIZE);
-    if (!equal) {
-        return problem_set(why, CAIRN_ERR_INTEGRITY, hint,
-                           "the secret key's digest does not match: the file is damaged");
-    }
     return 0;
 }
 
@@ -143,7 +99,7 @@ int he_secret_key_read(struct span bytes, struct he_secret_key **out, uint8_t id
     if (he_wide_is_secret_key(bytes)) {
         return he_wide_secret_key_read(bytes, out, id, why);
     }
-    int rc = check_header(bytes, why);
+    int rc = he_key_check(&kind, bytes, why);
     if (rc != 0) {
         return rc;
     }
@@ -153,7 +109,7 @@ int he_secret_key_read(struct span bytes, struct he_secret_key **out, uint8_t id
         rc = problem_set(why, CAIRN_ERR_NO_MEMORY, NULL, "no memory for a secret key");
         goto cleanup;
     }
-    uint64_t bad = unpack(bytes.data + HEADER, s);
+    uint64_t bad = unpack(bytes.data + FIELDS_AT, s);
     he_declassify(&bad, sizeof bad); /* of a key that is kept: it is one */
     if (bad != 0) {
         rc = problem_set(why, CAIRN_ERR_MALFORMED, "make a new key pair",
@@ -165,7 +121,7 @@ int he_secret_key_read(struct span bytes, struct he_secret_key **out, uint8_t id
         kern_get()->lift_small(key->hat[p], s->small, RING_DEGREE, &ring->modulus);
         kern_get()->ntt_fwd(key->hat[p], ring);
     }
-    memcpy(id, bytes.data + 24, HE_KEY_ID_SIZE);
+    memcpy(id, bytes.data + HE_KEY_WORDS_AT(1), HE_KEY_ID_SIZE);
     *out = key;
     key = NULL;
 cleanup:

@@ -1,25 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Keys of the wide ring as bytes, little-endian. Version 1 of either format is the ring of
- * N = 2048 (he_key_file.c, he_secret_file.c); programs that know only that refuse version 2 for its
- * length.
- *
- *    0  "CRNP", "CRNK"  4   public, secret
- *    4  version         u16  2
- *    6  reserved        u16  0
- *    8  length          u32  of the whole object
- *   12  degree          u32  4096
- *   16  q1, q2          u64 each
- *   32  seed, or id     32   of the polynomial a; secret: of the pair
- *   64  b, or s              public: N fields of 50 bits modulo q1, then N modulo q2, each below
- *                            its prime; secret: N fields of 2 bits, 0, 1, and 2 for -1
- *    .  digest          32   BLAKE2b-256 of the label (zeros to 32 bytes) and all before
+ * Keys of the wide ring as bytes (he_key_header.h): version 2, moduli q1 and q2. Fields of a public
+ * key: b in coefficients, N of 50 bits modulo q1, then N modulo q2, each below its prime; of a
+ * secret one: s, N of 2 bits, 0, 1, and 2 for -1. Programs that know only version 1 refuse
+ * version 2 for its length.
  */
 #include <stdlib.h>
 #include <string.h>
 
 #include "digest.h"
 #include "he_declassify.h"
+#include "he_key_header.h"
 #include "he_noise.h"
 #include "he_wide.h"
 #include "le.h"
@@ -27,82 +18,40 @@
 
 enum {
     N = RING_WIDE_DEGREE,
-    VERSION = 2,
-    HEADER = 64,
-    WORDS_AT = 32, /* seed or id */
+    WORDS_AT = HE_KEY_WORDS_AT(RING_WIDE_PRIMES), /* seed or id */
+    HEADER = HE_KEY_FIELDS_AT(RING_WIDE_PRIMES),
     FIELD_BITS = 50,
     FIELDS = N * FIELD_BITS / 8, /* of one prime */
     PUBLIC_SIZE = HEADER + RING_WIDE_PRIMES * FIELDS + DIGEST_SIZE,
     TRIT_BITS = 2,
-    SECRET_DIGEST_AT = HEADER + N * TRIT_BITS / 8,
 };
-_Static_assert(SECRET_DIGEST_AT + DIGEST_SIZE == HE_SECRET_KEY_WIDE_SIZE, "the length in he.h");
+_Static_assert(HEADER + N * TRIT_BITS / 8 + DIGEST_SIZE == HE_SECRET_KEY_WIDE_SIZE,
+               "the length in he.h");
 /* A residue 0, 1 or q1 - 1 is told by its bits 0 and 49 */
 _Static_assert((RING_WIDE_Q1_VALUE - 1) % 2 == 0 && (RING_WIDE_Q1_VALUE - 1) >> 49 == 1, "-1");
 
-/* A kind of object. */
-struct kind {
-    uint8_t magic[4];
-    uint32_t size;
-    const char *name;
-    char label[32];
-    const char *hint;
+static const struct he_key_kind public_kind = {
+    .magic = {'C', 'R', 'N', 'P'},
+    .version = 2,
+    .size = PUBLIC_SIZE,
+    .degree = N,
+    .primes = RING_WIDE_PRIMES,
+    .moduli = {RING_WIDE_Q1_VALUE, RING_WIDE_Q2_VALUE},
+    .name = "public key",
+    .label = "cairn public key v2",
+    .hint = "is this the public key of this experiment, whole?",
 };
-
-static const struct kind public_kind = {{'C', 'R', 'N', 'P'}, PUBLIC_SIZE, "public key",
-                                        "cairn public key v2",
-                                        "is this the public key of this experiment, whole?"};
-static const struct kind secret_kind = {{'C', 'R', 'N', 'K'}, HE_SECRET_KEY_WIDE_SIZE,
-                                        "secret key", "cairn secret key v2",
-                                        "is this the secret key that keygen wrote, whole?"};
-
-static void key_digest(const struct kind *kind, const uint8_t *bytes, uint8_t out[DIGEST_SIZE])
-{
-    struct digest_state state;
-    digest_init(&state);
-    digest_update(&state, kind->label, sizeof kind->label);
-    digest_update(&state, bytes, kind->size - DIGEST_SIZE);
-    digest_final(&state, out);
-    secret_wipe(&state, sizeof state);
-}
-
-static void write_header(const struct kind *kind, const uint8_t words[32], uint8_t *bytes)
-{
-    memset(bytes, 0, kind->size);
-    memcpy(bytes, kind->magic, sizeof kind->magic);
-    le_put16(bytes + 4, VERSION);
-    le_put32(bytes + 8, kind->size);
-    le_put32(bytes + 12, N);
-    le_put64(bytes + 16, RING_WIDE_Q1_VALUE);
-    le_put64(bytes + 24, RING_WIDE_Q2_VALUE);
-    memcpy(bytes + WORDS_AT, words, 32);
-}
-
-static int check_header(const struct kind *kind, struct span bytes, struct cairn_problem *why)
-{
-    if (bytes.size != kind->size || memcmp(bytes.data, kind->magic, sizeof kind->magic) != 0 ||
-        le_get32(bytes.data + 8) != kind->size) {
-        return problem_set(why, CAIRN_ERR_MALFORMED, kind->hint,
-                           "not a %s: %zu bytes where %u are expected", kind->name, bytes.size,
-                           kind->size);
-    }
-    if (le_get16(bytes.data + 4) != VERSION || le_get16(bytes.data + 6) != 0) {
-        return problem_set(why, CAIRN_ERR_MALFORMED, "use the same version of cairn everywhere",
-                           "%s of version %u, this program reads version %d at degree %d",
-                           kind->name, (unsigned)le_get16(bytes.data + 4), VERSION, N);
-    }
-    if (le_get32(bytes.data + 12) != N || le_get64(bytes.data + 16) != RING_WIDE_Q1_VALUE ||
-        le_get64(bytes.data + 24) != RING_WIDE_Q2_VALUE) {
-        return problem_set(why, CAIRN_ERR_MALFORMED, kind->hint, "%s of another ring", kind->name);
-    }
-    uint8_t digest[DIGEST_SIZE];
-    key_digest(kind, bytes.data, digest);
-    if (!secret_equal(digest, bytes.data + kind->size - DIGEST_SIZE, DIGEST_SIZE)) {
-        return problem_set(why, CAIRN_ERR_INTEGRITY, kind->hint,
-                           "the %s's digest does not match: it is damaged", kind->name);
-    }
-    return 0;
-}
+static const struct he_key_kind secret_kind = {
+    .magic = {'C', 'R', 'N', 'K'},
+    .version = 2,
+    .size = HE_SECRET_KEY_WIDE_SIZE,
+    .degree = N,
+    .primes = RING_WIDE_PRIMES,
+    .moduli = {RING_WIDE_Q1_VALUE, RING_WIDE_Q2_VALUE},
+    .name = "secret key",
+    .label = "cairn secret key v2",
+    .hint = "is this the secret key that keygen wrote, whole?",
+};
 
 /* ---- public keys ---- */
 
@@ -139,11 +88,11 @@ int he_wide_public_key_write(const struct he_public_key *key, struct buf *out)
         return rc;
     }
     uint8_t *bytes = out->data + out->size;
-    write_header(&public_kind, key->wide->seed, bytes);
+    he_key_begin(&public_kind, key->wide->seed, bytes);
     for (int p = 0; p < RING_WIDE_PRIMES; p++) {
         kern_get()->pack_bits(bytes + fields_at(p), key->wide->b[p], N, FIELD_BITS);
     }
-    key_digest(&public_kind, bytes, bytes + PUBLIC_SIZE - DIGEST_SIZE);
+    he_key_end(&public_kind, bytes);
     out->size += PUBLIC_SIZE;
     return 0;
 }
@@ -166,7 +115,7 @@ static int check_coefficients(const struct he_wide_public_key *key, struct cairn
 int he_wide_public_key_read(struct span bytes, struct he_public_key **out,
                             struct cairn_problem *why)
 {
-    int rc = check_header(&public_kind, bytes, why);
+    int rc = he_key_check(&public_kind, bytes, why);
     if (rc != 0) {
         return rc;
     }
@@ -214,9 +163,9 @@ int he_wide_secret_key_write(const struct he_secret_key *key, const uint8_t id[H
     for (size_t i = 0; i < N; i++) {
         s->a[0][i] = (s->a[0][i] & 1) | s->a[0][i] >> 49 << 1;
     }
-    write_header(&secret_kind, id, out);
+    he_key_begin(&secret_kind, id, out);
     kern_get()->pack_bits(out + HEADER, s->a[0], N, TRIT_BITS);
-    key_digest(&secret_kind, out, out + SECRET_DIGEST_AT);
+    he_key_end(&secret_kind, out);
     he_wide_scratch_free(s);
     return 0;
 }
@@ -240,7 +189,7 @@ static uint64_t unpack_secret(const uint8_t *fields, struct he_wide_scratch *s)
 int he_wide_secret_key_read(struct span bytes, struct he_secret_key **out,
                             uint8_t id[HE_KEY_ID_SIZE], struct cairn_problem *why)
 {
-    int rc = check_header(&secret_kind, bytes, why);
+    int rc = he_key_check(&secret_kind, bytes, why);
     if (rc != 0) {
         return rc;
     }
