@@ -31,14 +31,15 @@ extern "C" {
  * caller's.
  */
 enum cairn_profile {
-    CAIRN_PROFILE_NONE,    /* no protection at all: to compare with */
-    CAIRN_PROFILE_BFV,     /* public-key BFV */
-    CAIRN_PROFILE_CAPSULE, /* one polynomial a chunk under a one-time key: the smallest */
+    CAIRN_PROFILE_NONE,      /* no protection at all: to compare with */
+    CAIRN_PROFILE_BFV,       /* public-key BFV */
+    CAIRN_PROFILE_CAPSULE,   /* one polynomial a chunk under a one-time key: the smallest */
+    CAIRN_PROFILE_SEAL_CKKS, /* CKKS as Microsoft SEAL has it, 560 bits a value: to compare */
 };
 
 enum {
     CAIRN_NONCE_SIZE = 32,
-    CAIRN_SECRET_KEY_MOST = 1120, /* cairn_secret_key_write writes no more bytes, often fewer */
+    CAIRN_SECRET_KEY_MOST = 2160, /* cairn_secret_key_write writes no more bytes, often fewer */
 };
 
 /** "0.1.0" */
@@ -60,8 +61,8 @@ CAIRN_API CAIRN_MUST_CHECK int cairn_params_new(enum cairn_profile profile, unsi
 CAIRN_API void cairn_params_free(struct cairn_params *params);
 /** Text that is equal exactly when the parameters are; "" for NULL. Lives as long as they do. */
 CAIRN_API const char *cairn_params_id(const struct cairn_params *params);
-/** log2 of the bound on a wrong sum among 2^40 coefficients; -infinity for profile none, NAN for
- * NULL. */
+/** log2 of the bound on a wrong sum among 2^40 coefficients; -infinity where it cannot happen
+ * (profiles none and seal-ckks), NAN for NULL. */
 CAIRN_API double cairn_params_failure_log2(const struct cairn_params *params);
 /** Estimated security; 0 for profile none, NAN for NULL. */
 CAIRN_API double cairn_params_security_bits(const struct cairn_params *params);

@@ -83,7 +83,7 @@ int secret_file_write(const char *path, const struct he_secret_key *key,
     return error;
 }
 
-/* *size = the length of the file, that of a secret key of either ring */
+/* *size = the length of the file, that of a secret key of some ring */
 static int check_status(int fd, const char *path, size_t *size, struct cairn_problem *why)
 {
     struct stat status;
@@ -104,12 +104,13 @@ static int check_status(int fd, const char *path, size_t *size, struct cairn_pro
         return problem_set(why, CAIRN_ERR_ENVIRONMENT, "use a key of your own",
                            "%s belongs to user %u", path, (unsigned)status.st_uid);
     }
-    if (status.st_size != HE_SECRET_KEY_SIZE && status.st_size != HE_SECRET_KEY_WIDE_SIZE) {
+    if (status.st_size != HE_SECRET_KEY_SIZE && status.st_size != HE_SECRET_KEY_WIDE_SIZE &&
+        status.st_size != HE_SECRET_KEY_CKKS_SIZE) {
         struct input in = {.path = path, .fd = fd, .size = (uint64_t)status.st_size};
         return problem_set(why, CAIRN_ERR_DATA, "the secret key is the file that keygen named",
-                           "%s is %s of %lld bytes; a secret key has %d or %d", path,
+                           "%s is %s of %lld bytes; a secret key has %d, %d or %d", path,
                            input_kind(&in), (long long)status.st_size, HE_SECRET_KEY_SIZE,
-                           HE_SECRET_KEY_WIDE_SIZE);
+                           HE_SECRET_KEY_WIDE_SIZE, HE_SECRET_KEY_CKKS_SIZE);
     }
     *size = (size_t)status.st_size;
     return 0;

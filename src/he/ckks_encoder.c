@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "bit_reverse.h"
+#include "he_declassify.h"
 #include "modulus.h"
 #include "sizes.h"
 
@@ -36,8 +37,10 @@ static void fill_tables(struct ckks_encoder *e)
 {
     const size_t n = e->n;
     for (size_t k = 0; k < n; k++) {
-        double angle = M_PI * (double)k / (double)n;
-        e->roots[bit_reverse(k, n)] = (struct ckks_complex){cos(angle), sin(angle)};
+        /* long double, so that a root is off by one rounding to double and hardly more */
+        long double angle = acosl(-1) * (long double)k / (long double)n;
+        e->roots[bit_reverse(k, n)] =
+            (struct ckks_complex){(double)cosl(angle), (double)sinl(angle)};
     }
     size_t power = 1; /* 3^j mod 2N */
     for (size_t j = 0; j < n / 2; j++) {
@@ -146,6 +149,7 @@ static bool any_reaches(double limit, const double *numbers, size_t count, size_
     for (size_t i = 0; i < count; i++) {
         over |= last - magnitude_bits(numbers[stride * i]); /* the sign bit: both below 2^63 */
     }
+    he_declassify(&over, sizeof over); /* the caller sees success or failure */
     return over >> 63 != 0;
 }
 
@@ -289,4 +293,43 @@ void ckks_decode(const struct ckks_encoder *encoder, uint64_t *words, unsigned l
     for (size_t j = 0; j < encoder->n / 2; j++) {
         values[j] = work[encoder->slot[j]].re;
     }
+}
+
+/* ---- whole numbers ---- */
+
+/*
+ * The nearest whole number to |x| < 2^51: next to 1.5 2^52 doubles are 1 apart, so adding it rounds,
+ * and the distance of the sum's bits from its own is the number. No conversion to an integer, which
+ * would not be defined for large x and would want a choice before it, which compilers make a branch.
+ * For other x, infinite ones and NaN, the exponents differ, and what comes out is beyond +-2^50.
+ */
+static int64_t round_nearest(double x, double *distance)
+{
+    const double magic = 0x1.8p52;
+    const double sum = x + magic;
+    uint64_t bits, zero;
+    memcpy(&bits, &sum, sizeof bits);
+    memcpy(&zero, &magic, sizeof zero);
+    *distance = x - (sum - magic);
+    return (int64_t)(bits - zero);
+}
+
+/* Differences are or-ed together and the sign of all of them asked for once, at the end: of a
+ * comparison at each slot clang makes a branch. */
+uint64_t ckks_round(const double *values, size_t slots, const struct ckks_whole *rule, int64_t *out,
+                    size_t count)
+{
+    const uint64_t reach = magnitude_bits(rule->reach);
+    uint64_t over = 0;
+    for (size_t i = 0; i < slots; i++) {
+        double distance;
+        const uint64_t whole = (uint64_t)round_nearest(values[i], &distance);
+        const uint64_t allowed = i < count ? rule->limit : 0;
+        over |= reach - magnitude_bits(distance);
+        over |= (allowed - whole) | (allowed + whole);
+        if (i < count) {
+            out[i] = (int64_t)whole;
+        }
+    }
+    return 0 - (over >> 63);
 }

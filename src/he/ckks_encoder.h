@@ -48,4 +48,18 @@ CAIRN_MUST_CHECK int ckks_encode(const struct ckks_encoder *encoder, const doubl
 void ckks_decode(const struct ckks_encoder *encoder, uint64_t *words, unsigned level, double scale,
                  double *values, struct ckks_complex *work);
 
+/** What decoded whole numbers must be like. */
+struct ckks_whole {
+    uint64_t limit; /* largest magnitude, below 2^50 */
+    double reach;   /* how far a slot may lie from its whole number, below 1/2 */
+};
+/**
+ * Decoded slots to whole numbers, the nearest.
+ * @param values    (slots)
+ * @param[out] out  (count) the first of them; the others must be 0
+ * @return 0, or all ones if any slot is not such a number
+ */
+uint64_t ckks_round(const double *values, size_t slots, const struct ckks_whole *rule, int64_t *out,
+                    size_t count);
+
 #endif

@@ -22,15 +22,18 @@
  *   bfv      [c0, K0 bits][c1, K1 bits]                   public-key BFV, lanes, switched to 2^K
  *   capsule  [b, K bits][capsule c0, K0][capsule c1, K1]  one polynomial a chunk, and the one-time
  *                                                         key itself under profile bfv
+ *   seal-ckks  [c0 mod q1][q2][q3][c1 mod q1][q2][q3]     public-key CKKS as Microsoft SEAL has it:
+ *                                                         large, and there to compare and to be read
  */
-enum he_profile { HE_NONE, HE_BFV, HE_CAPSULE };
+enum he_profile { HE_NONE, HE_BFV, HE_CAPSULE, HE_SEAL_CKKS };
+enum { HE_PROFILES = 4 };
 
-/** "none", "bfv", "capsule" */
+/** "none", "bfv", "capsule", "seal-ckks" */
 const char *he_profile_name(enum he_profile profile);
 /** @return 0, or -1 for another word */
 int he_profile_from_name(const char *name, enum he_profile *out);
 
-enum { HE_MAX_SECTIONS = 3, HE_NONCE_SIZE = 32, HE_ID_SIZE = 96 };
+enum { HE_MAX_SECTIONS = 6, HE_NONCE_SIZE = 32, HE_ID_SIZE = 96 };
 
 struct he_section {
     unsigned bits; /* of each field, 1..64; up to 100 at N = 4096 */
@@ -54,17 +57,17 @@ struct he_params {
     unsigned value_bits;       /* b: values lie in +-(2^(b-1)-1) */
     uint32_t max_contributors; /* n */
     size_t degree;             /* N, ring degree; 0 for none */
-    uint64_t modulus;          /* q */
+    uint64_t modulus;          /* q; seal-ckks: its first prime, the others are in he_ckks.h */
     struct he_bfv_set bfv;     /* profile bfv: of the values; capsule: of the capsule's key */
-    unsigned lanes;            /* values per coefficient of the payload; 1 for none */
-    uint64_t radix;            /* of the payload's lanes */
+    unsigned lanes;            /* values per coefficient of the payload; 1 for none, seal-ckks */
+    uint64_t radix;            /* of the payload's lanes; seal-ckks: of the sums in its slots */
     uint64_t step;             /* capsule: D = floor(2^K / r^L) */
     unsigned bits;             /* capsule: K; none: 32 or 64 */
-    double failure_log2;       /* of one whole opening, both parts; -inf for none */
+    double failure_log2;       /* of one whole opening, both parts; -inf: it cannot happen */
     double security_bits;      /* estimate of the weakest part, security.c; 0 for none */
     double security_margin_bits; /* log2 q below the 128-bit limit of the 2024 guidelines */
     double bits_per_param;     /* payload bits, without capsule, headers and padding */
-    size_t chunk_params;       /* values per polynomial: N * L; 1 for none */
+    size_t chunk_params;       /* values per polynomial: N * L; 1 for none; seal-ckks: N / 2 */
     char id[HE_ID_SIZE];       /* text form, "capsule-2048-50-b16-n12-L2-K45-..." */
     uint16_t short_id;         /* from the text form; goes into every frame */
     uint64_t modulus2;         /* N = 4096: q = modulus * modulus2; else 0 */
@@ -116,8 +119,8 @@ CAIRN_MUST_CHECK int he_public_key_read(struct span bytes, const struct he_param
                                         struct he_public_key **out, struct cairn_problem *why);
 
 enum { HE_SECRET_KEY_SIZE = 600, HE_KEY_ID_SIZE = 32 };
-/** Keys of the ring of N = 4096 are longer; he_secret_key_size tells which. */
-enum { HE_SECRET_KEY_WIDE_SIZE = 1120 };
+/** Keys of the ring of N = 4096 and of profile seal-ckks are longer; he_secret_key_size tells. */
+enum { HE_SECRET_KEY_WIDE_SIZE = 1120, HE_SECRET_KEY_CKKS_SIZE = 2160 };
 /** Bytes that he_secret_key_write writes for this key. */
 size_t he_secret_key_size(const struct he_secret_key *key);
 /** The name of a key pair: digest of the public key's bytes. @retval CAIRN_ERR_NO_MEMORY */
@@ -141,8 +144,8 @@ CAIRN_MUST_CHECK int he_secret_key_read(struct span bytes, struct he_secret_key 
                                         uint8_t id[HE_KEY_ID_SIZE], struct cairn_problem *why);
 
 struct parallel;
-/** Threads for encrypting and opening, with working memory for each: 150 KiB, 570 KiB at N = 4096.
- * One call at a time. */
+/** Threads for encrypting and opening, with working memory for each: 150 KiB, 570 KiB at N = 4096,
+ * 1.1 MiB for profile seal-ckks. One call at a time. */
 struct he_crew;
 /** @param team  parallel.h; borrowed; NULL is the calling thread alone. Any frame comes out the same
  *               with any team.

@@ -28,7 +28,7 @@
 int he_choose_wide(enum he_profile profile, unsigned value_bits, uint32_t contributors,
                    struct he_params *p);
 /** As he_params_choose, over the ring of this degree, 2048 or 4096, whatever the rule says. Profile
- * none has no ring: 2048. */
+ * none has no ring: 2048. Profile seal-ckks has one: 8192. */
 CAIRN_MUST_CHECK int he_choose_degree(size_t degree, enum he_profile profile, unsigned value_bits,
                                       uint32_t contributors, struct he_params *out,
                                       struct cairn_problem *why);

@@ -9,6 +9,7 @@
 
 #include <stdlib.h>
 
+#include "he_ckks.h"
 #include "he_wide.h"
 #include "parallel.h"
 #include "secret.h"
@@ -46,8 +47,9 @@ int he_crew_new(const struct he_params *params, struct parallel *team, struct he
     crew->team = team;
     crew->degree = params->degree;
     crew->size = parallel_size(team);
-    crew->scratch_size =
-        he_is_wide(params) ? sizeof(struct he_wide_scratch) : sizeof(struct he_scratch);
+    crew->scratch_size = he_is_ckks(params)   ? sizeof(struct he_ckks_scratch)
+                         : he_is_wide(params) ? sizeof(struct he_wide_scratch)
+                                              : sizeof(struct he_scratch);
     size_t bytes = 0;
     crew->workers = calloc(crew->size, sizeof *crew->workers);
     if (size_mul(crew->size, crew->scratch_size, &bytes) && size_add(bytes, ROOT, &bytes)) {

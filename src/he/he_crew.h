@@ -14,7 +14,7 @@
 
 /** What one thread works with. Its scratch is from secret_alloc. */
 struct he_worker {
-    void *scratch;          /* struct he_scratch or, at N = 4096, struct he_wide_scratch */
+    void *scratch;          /* struct he_scratch; N = 4096, 8192: he_wide_scratch, he_ckks_scratch */
     struct secret_rng *rng; /* encrypting: this chunk's branch */
     uint64_t bad;           /* opening: 0, or all ones when a chunk was not honest */
     int rc;                 /* of the first chunk that failed; no further one is begun */

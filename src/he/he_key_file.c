@@ -8,9 +8,11 @@
 #include <string.h>
 
 #include "digest.h"
+#include "he_ckks.h"
 #include "he_key_header.h"
 #include "he_keys.h"
 #include "he_wide.h"
+#include "le.h"
 #include "sizes.h"
 
 enum {
@@ -34,6 +36,9 @@ static const struct he_key_kind kind = {
 
 int he_public_key_write(const struct he_public_key *key, struct buf *out)
 {
+    if (key->ckks != NULL) {
+        return he_ckks_public_key_write(key, out);
+    }
     if (key->wide != NULL) {
         return he_wide_public_key_write(key, out);
     }
@@ -61,10 +66,30 @@ static int check_coefficients(const struct he_public_key *key, struct cairn_prob
     return 0;
 }
 
+/* Is this a key of the ring that the parameters want, as far as the header tells? Bytes that are no
+ * key of any ring pass: the readers have better words for them. */
+static int check_ring(struct span bytes, const struct he_params *params, struct cairn_problem *why)
+{
+    if (bytes.size < FIELDS_AT || memcmp(bytes.data, kind.magic, sizeof kind.magic) != 0) {
+        return 0;
+    }
+    const uint32_t degree = le_get32(bytes.data + 12);
+    if (degree == params->degree || (degree != RING_DEGREE && degree != RING_WIDE_DEGREE &&
+                                     degree != HE_CKKS_DEGREE)) {
+        return 0;
+    }
+    return problem_set(why, CAIRN_ERR_MALFORMED, "make a key pair for these parameters",
+                       "public key of ring %s; parameters %s are of ring %s",
+                       he_ring_name(degree), params->id, he_ring_name(params->degree));
+}
+
 int he_public_key_read(struct span bytes, const struct he_params *params,
                        struct he_public_key **out, struct cairn_problem *why)
 {
-    int rc = he_wide_check_header(bytes, params, why);
+    int rc = check_ring(bytes, params, why);
+    if (rc == 0 && he_is_ckks(params)) {
+        return he_ckks_public_key_read(bytes, out, why);
+    }
     if (rc == 0 && he_is_wide(params)) {
         return he_wide_public_key_read(bytes, out, why);
     }

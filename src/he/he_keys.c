@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "he_ckks.h"
 #include "he_declassify.h"
 #include "he_noise.h"
 #include "he_sample.h"
@@ -16,6 +17,7 @@ void he_secret_key_free(struct he_secret_key *key)
 {
     if (key != NULL) {
         secret_free(key->wide);
+        secret_free(key->ckks);
     }
     secret_free(key);
 }
@@ -24,9 +26,57 @@ void he_public_key_free(struct he_public_key *key)
 {
     if (key != NULL) {
         free(key->wide);
+        free(key->ckks);
     }
     free(key);
 }
+
+/* ---- which ring ---- */
+
+const char *he_ring_name(size_t degree)
+{
+    switch (degree) {
+    case RING_DEGREE:
+        return "2048-50";
+    case RING_WIDE_DEGREE:
+        return "4096-100";
+    case HE_CKKS_DEGREE:
+        return "8192-200";
+    default:
+        return "of unknown degree";
+    }
+}
+
+static size_t degree_of(bool wide, bool ckks)
+{
+    return ckks ? (size_t)HE_CKKS_DEGREE : wide ? (size_t)RING_WIDE_DEGREE : (size_t)RING_DEGREE;
+}
+
+static int check_degree(const struct he_params *params, size_t degree, struct cairn_problem *why)
+{
+    if (params->profile == HE_NONE || params->degree == degree) {
+        return 0;
+    }
+    return problem_set(why, CAIRN_ERR_REFUSED, "make a key pair for these parameters",
+                       "a key of ring %s; parameters %s are of ring %s", he_ring_name(degree),
+                       params->id, he_ring_name(params->degree));
+}
+
+int he_check_public_key(const struct he_params *params, const struct he_public_key *key,
+                        struct cairn_problem *why)
+{
+    const bool wide = key != NULL && key->wide != NULL, ckks = key != NULL && key->ckks != NULL;
+    return check_degree(params, degree_of(wide, ckks), why);
+}
+
+int he_check_secret_key(const struct he_params *params, const struct he_secret_key *key,
+                        struct cairn_problem *why)
+{
+    const bool wide = key != NULL && key->wide != NULL, ckks = key != NULL && key->ckks != NULL;
+    return check_degree(params, degree_of(wide, ckks), why);
+}
+
+/* ---- N = 2048 ---- */
 
 int he_public_key_complete(struct he_public_key *key)
 {
@@ -111,6 +161,9 @@ int he_keygen(const struct he_params *params, struct secret_rng *rng, struct he_
     *public_key = NULL;
     if (params->profile == HE_NONE) {
         return CAIRN_ERR_BUG;
+    }
+    if (he_is_ckks(params)) {
+        return he_ckks_keygen(rng, secret, public_key);
     }
     if (he_is_wide(params)) {
         return he_wide_keygen(rng, secret, public_key);

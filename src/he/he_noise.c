@@ -21,6 +21,8 @@
 
 #include <math.h>
 
+#include "he_ckks.h"
+#include "he_layout.h"
 #include "ring.h"
 #include "ring_wide.h"
 
@@ -114,4 +116,38 @@ double he_noise_bfv(uint32_t contributors, unsigned bits0, unsigned bits1, doubl
 double he_noise_bfv_failure(uint32_t contributors, unsigned bits0, unsigned bits1, double room)
 {
     return he_noise_bfv_failure_in(&he_noise_narrow, contributors, bits0, bits1, room);
+}
+
+/*
+ * Profile seal-ckks, n ciphertexts, N = 8192, scale D = 2^40. Everything is bounded outright.
+ *
+ * Noise of one coefficient, from what Microsoft SEAL's encryption does:
+ *   dividing by the special prime p  rounds c0 and c1: 1/2, and 1/2 times the N coefficients of a
+ *                                    ternary s: (1 + N) / 2
+ *   under the division               (e u + e0 + e1 s) / p, |e| <= 21, ternary u: 21 (2N + 1) / p
+ *   encoding                         rounds the message's coefficients: 1/2
+ * A slot is a sum of N coefficients times numbers of magnitude 1: N times as much, n of them, and
+ * over D in units of the step between two whole numbers.
+ *
+ * Floating point, u = 2^-53: a fast transform of length N gives y with an error of at most
+ * log2 N (mu + 4 sqrt 2 u) ||y|| in the 2-norm, mu the error of its roots of unity (Higham,
+ * Accuracy and Stability of Numerical Algorithms, 2nd edition, theorem 24.2, whose terms of second
+ * order are left out: 10^-14 of it). Roots are rounded once, mu <= sqrt(1/2) u and a hair:
+ * 6.5 u log2 N together.
+ *   encoding  coefficients have 2-norm limit D at most (Parseval) and get the error of one
+ *             transform; sqrt N turns it into slots: sqrt N 6.5 u log2 N limit, n of them
+ *   decoding  coefficients become doubles with a relative error of 16 u (three digits, each a
+ *             rounding of digit and prime, a product and a sum that may cancel half), and then
+ *             transformed: the 2-norm of the slots is at most sqrt N (n limit + 1).
+ */
+double he_noise_ckks(unsigned value_bits, uint32_t contributors)
+{
+    const double n = contributors, degree = HE_CKKS_DEGREE;
+    const double limit = (double)he_value_limit(value_bits);
+    const double u = 0x1p-53, transform = 6.5 * u * log2(degree);
+    double coefficient = (1 + degree) / 2 + 21 * (2 * degree + 1) / (double)HE_CKKS_SPECIAL + 0.5;
+    double noise = ldexp(n * degree * coefficient, -HE_CKKS_SCALE_BITS);
+    double encoding = n * sqrt(degree) * transform * limit;
+    double decoding = sqrt(degree) * (transform + 16 * u) * (n * limit + 1);
+    return noise + encoding + decoding;
 }

@@ -53,6 +53,12 @@ double he_noise_bfv(uint32_t contributors, unsigned bits0, unsigned bits1, doubl
  * part of the noise alone is above it. */
 double he_noise_bfv_failure(uint32_t contributors, unsigned bits0, unsigned bits1, double room);
 
+/**
+ * Profile seal-ckks: how far a decoded slot of a sum lies from its whole number at most. No tail:
+ * honest noise cannot go further, whatever the dice. What cannot be promised gives 1/2 or more.
+ */
+double he_noise_ckks(unsigned value_bits, uint32_t contributors);
+
 /** Secret keys with more non-zero coefficients than this are drawn again (he_keygen), so that
  * ||s||^2 in the bounds above is a fact and not a tail. Mean 2N/3 = 1365.3, standard
  * deviation 21.3; 1474 = floor(1.08 2N/3) is 5.1 of them away: one key in some millions. */

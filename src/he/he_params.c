@@ -2,7 +2,8 @@
 /*
  * The parameter chooser: how many values share a coefficient, how many bits of it go on the wire,
  * and over which ring. Here is N = 2048 with q = RING_Q_VALUE, and the rule between the two rings
- * (he_choice.h); N = 4096 is in he_wide_params.c.
+ * (he_choice.h); N = 4096 is in he_wide_params.c, and profile seal-ckks, which chooses nothing, in
+ * he_ckks_params.c.
  *
  *   1. lanes L: the fewest bits per value with a failure bound of 2^-64;
  *   2. with that L the fewest bits that reach 2^-128, or if none do, those of step 1.
@@ -16,6 +17,7 @@
 
 #include "digest.h"
 #include "he_choice.h"
+#include "he_ckks.h"
 #include "he_layout.h"
 #include "he_noise.h"
 #include "modulus.h"
@@ -28,7 +30,7 @@ enum {
     MAX_CONTRIBUTORS = 10000,
 };
 
-static const char *const profile_names[] = {"none", "bfv", "capsule"};
+static const char *const profile_names[HE_PROFILES] = {"none", "bfv", "capsule", "seal-ckks"};
 
 const char *he_profile_name(enum he_profile profile)
 {
@@ -37,7 +39,7 @@ const char *he_profile_name(enum he_profile profile)
 
 int he_profile_from_name(const char *name, enum he_profile *out)
 {
-    for (int i = HE_NONE; i <= HE_CAPSULE; i++) {
+    for (int i = 0; i < HE_PROFILES; i++) {
         if (strcmp(name, profile_names[i]) == 0) {
             *out = (enum he_profile)i;
             return 0;
@@ -264,7 +266,8 @@ static int fill_params(enum he_profile profile, unsigned value_bits, uint32_t n,
 static int fill_security(struct he_params *p, struct cairn_problem *why)
 {
     struct security_estimate bits;
-    unsigned q_bits = security_modulus_bits(p->modulus, p->modulus2);
+    unsigned q_bits = he_is_ckks(p) ? (unsigned)HE_CKKS_MODULUS_BITS
+                                    : security_modulus_bits(p->modulus, p->modulus2);
     int margin = (int)security_largest_modulus_bits(p->degree) - (int)q_bits;
     if (margin < SECURITY_MARGIN_BITS || security_estimate_of(p->degree, p->modulus, &bits) != 0) {
         return problem_set(why, CAIRN_ERR_CONFIG, "a larger ring degree carries a larger modulus",
@@ -323,6 +326,14 @@ int he_choose_degree(size_t degree, enum he_profile profile, unsigned value_bits
     if (rc != 0) {
         return rc;
     }
+    if ((profile == HE_SEAL_CKKS) != (degree == HE_CKKS_DEGREE)) {
+        return problem_set(why, CAIRN_ERR_CONFIG, NULL, "profile %s has no ring of degree %zu",
+                           he_profile_name(profile), degree);
+    }
+    if (profile == HE_SEAL_CKKS) {
+        rc = he_ckks_choose(value_bits, n, &p, why);
+        return rc != 0 ? rc : accept(&p, out, why);
+    }
     rc = degree == RING_WIDE_DEGREE ? he_choose_wide(profile, value_bits, n, &p)
                                     : fill_params(profile, value_bits, n, &p);
     return rc != 0 ? refuse(profile, value_bits, n, why) : accept(&p, out, why);
@@ -340,6 +351,9 @@ int he_params_choose(enum he_profile profile, unsigned value_bits, uint32_t max_
     int rc = check_range(value_bits, max_contributors, why);
     if (rc != 0) {
         return rc;
+    }
+    if (profile == HE_SEAL_CKKS) {
+        return he_choose_degree(HE_CKKS_DEGREE, profile, value_bits, max_contributors, out, why);
     }
     struct he_params narrow, wide;
     bool have_narrow = fill_params(profile, value_bits, max_contributors, &narrow) == 0;

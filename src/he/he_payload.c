@@ -4,6 +4,7 @@
 
 #include "he_bfv.h"
 #include "he_capsule.h"
+#include "he_ckks.h"
 #include "he_crew.h"
 #include "he_declassify.h"
 #include "he_layout.h"
@@ -179,7 +180,9 @@ static int encrypt(const struct he_params *params, const struct he_public_key *k
     if (rc != 0) {
         return rc;
     }
-    if (he_is_wide(params)) {
+    if (he_is_ckks(params)) {
+        rc = he_ckks_encrypt(params, key, rng, values, n, payload, crew);
+    } else if (he_is_wide(params)) {
         rc = he_wide_encrypt(params, key, rng, name, values, n, payload, crew);
     } else if (params->profile == HE_BFV) {
         rc = bfv_encrypt(params, key, rng, values, n, payload, crew);
@@ -202,7 +205,7 @@ int he_encrypt(const struct he_params *params, const struct he_public_key *key,
     }
     rc = check_values(params, values, n, why);
     if (rc == 0) {
-        rc = he_wide_check_key(params, key != NULL && key->wide != NULL, why);
+        rc = he_check_public_key(params, key, why);
     }
     if (rc == 0) {
         rc = encrypt(params, key, rng, crew, &name, values, n, payload);
@@ -230,7 +233,9 @@ static int open_payload(const struct he_params *params, const struct he_secret_k
     if (rc != 0) {
         return rc;
     }
-    if (he_is_wide(params)) {
+    if (he_is_ckks(params)) {
+        rc = he_ckks_open(params, secret, contributors, payload, n, sums, bad, crew);
+    } else if (he_is_wide(params)) {
         rc = he_wide_open(params, secret, name, contributors, payload, n, sums, bad, crew);
     } else if (params->profile == HE_BFV) {
         rc = bfv_open(params, secret, contributors, payload, n, sums, bad, crew);
@@ -258,7 +263,7 @@ int he_open(const struct he_params *params, const struct he_secret_key *secret,
         rc = check_size(params, n, why);
     }
     if (rc == 0) {
-        rc = he_wide_check_key(params, secret != NULL && secret->wide != NULL, why);
+        rc = he_check_secret_key(params, secret, why);
     }
     if (rc == 0) {
         rc = open_payload(params, secret, crew, &name, contributors, payload, n, sums, &bad);

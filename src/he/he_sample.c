@@ -97,6 +97,18 @@ void he_capsule_seed(const struct he_params *params, const uint8_t nonce[HE_NONC
     digest_final(&state, seed);
 }
 
+void he_prime_seed(const char *label, const uint8_t seed[32], uint32_t number, uint8_t out[32])
+{
+    uint8_t bytes[4];
+    le_put32(bytes, number);
+    struct digest_state state;
+    digest_init(&state);
+    put_padded(&state, label, LABEL_SIZE);
+    digest_update(&state, seed, 32);
+    digest_update(&state, bytes, sizeof bytes);
+    digest_final(&state, out);
+}
+
 void he_public_key_seed(const uint8_t key_seed[32], uint8_t seed[32])
 {
     struct digest_state state;

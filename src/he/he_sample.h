@@ -57,6 +57,10 @@ CAIRN_MUST_CHECK int he_expand(const uint8_t seed[32], uint64_t *out, uint8_t *s
 void he_capsule_seed(const struct he_params *params, const uint8_t nonce[HE_NONCE_SIZE],
                      uint32_t round, uint32_t frame, uint32_t chunk, uint8_t seed[32]);
 
+/** BLAKE2b-256(label, zeros to 32 bytes | seed | number u32): of one polynomial, or one prime's part
+ * of it, that comes from a seed together with others. */
+void he_prime_seed(const char *label, const uint8_t seed[32], uint32_t number, uint8_t out[32]);
+
 /** The stream key for a public key's polynomial: BLAKE2b-256("cairn public key a v1", zeros to 32
  * bytes | seed). The polynomial is in the coefficient domain. */
 void he_public_key_seed(const uint8_t key_seed[32], uint8_t seed[32]);

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "digest.h"
+#include "he_ckks.h"
 #include "he_declassify.h"
 #include "he_key_header.h"
 #include "he_keys.h"
@@ -52,12 +53,17 @@ int he_public_key_id(const struct he_public_key *key, uint8_t id[HE_KEY_ID_SIZE]
 
 size_t he_secret_key_size(const struct he_secret_key *key)
 {
-    return key->wide != NULL ? HE_SECRET_KEY_WIDE_SIZE : HE_SECRET_KEY_SIZE;
+    return key->ckks != NULL   ? HE_SECRET_KEY_CKKS_SIZE
+           : key->wide != NULL ? HE_SECRET_KEY_WIDE_SIZE
+                               : HE_SECRET_KEY_SIZE;
 }
 
 int he_secret_key_write(const struct he_secret_key *key, const uint8_t id[HE_KEY_ID_SIZE],
                         uint8_t *out)
 {
+    if (key->ckks != NULL) {
+        return he_ckks_secret_key_write(key, id, out);
+    }
     if (key->wide != NULL) {
         return he_wide_secret_key_write(key, id, out);
     }
@@ -96,6 +102,9 @@ static uint64_t unpack(const uint8_t *fields, struct he_scratch *s)
 int he_secret_key_read(struct span bytes, struct he_secret_key **out, uint8_t id[HE_KEY_ID_SIZE],
                        struct cairn_problem *why)
 {
+    if (he_ckks_is_secret_key(bytes)) {
+        return he_ckks_secret_key_read(bytes, out, id, why);
+    }
     if (he_wide_is_secret_key(bytes)) {
         return he_wide_secret_key_read(bytes, out, id, why);
     }

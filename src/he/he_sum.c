@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The layout of a payload, and adding two of them. Nothing here is secret or knows a key. */
+#include "he_ckks.h"
 #include "he_layout.h"
 #include "kern_prime.h"
 #include "kern_wide128.h"
@@ -22,6 +23,13 @@ unsigned he_sections(const struct he_params *params, size_t n,
             params->bfv.bits0, he_key_coefficients_of(params->degree, params->bfv.lanes), 0};
         sections[2] = (struct he_section){params->bfv.bits1, params->degree, 0};
         return 3;
+    case HE_SEAL_CKKS:
+        for (unsigned i = 0; i < 2 * HE_CKKS_LEVEL; i++) {
+            const unsigned k = i % HE_CKKS_LEVEL; /* of c0, then of c1 */
+            sections[i] = (struct he_section){he_ckks_prime_bits[k], chunks * params->degree,
+                                              he_ckks_primes[k]};
+        }
+        return 2 * HE_CKKS_LEVEL;
     }
     return 0;
 }

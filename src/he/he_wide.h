@@ -78,11 +78,6 @@ CAIRN_MUST_CHECK int he_wide_public_key_complete(struct he_wide_public_key *key)
 
 /* ---- he_wide_key_file.c: the wide halves of he_key_file.c and he_secret_file.c ---- */
 
-/** Is this a key of the ring that the parameters want, as far as the header tells? Bytes that are
- * no key pass: the reader has better words for them.
- * @retval CAIRN_ERR_MALFORMED  a key of the other ring; both are named */
-CAIRN_MUST_CHECK int he_wide_check_header(struct span bytes, const struct he_params *params,
-                                          struct cairn_problem *why);
 CAIRN_MUST_CHECK int he_wide_public_key_write(const struct he_public_key *key, struct buf *out);
 CAIRN_MUST_CHECK int he_wide_public_key_read(struct span bytes, struct he_public_key **out,
                                              struct cairn_problem *why);
@@ -106,9 +101,6 @@ uint64_t he_wide_bfv_open(const struct he_bfv_set *set, const struct he_wide_sec
 
 /* ---- he_wide_payload.c ---- */
 
-/** Parameters and key of one ring? @retval CAIRN_ERR_REFUSED  no; both are named */
-CAIRN_MUST_CHECK int he_wide_check_key(const struct he_params *params, bool key_is_wide,
-                                       struct cairn_problem *why);
 /** The wide halves of he_payload.c's encrypt and open_payload. */
 CAIRN_MUST_CHECK int he_wide_encrypt(const struct he_params *params,
                                      const struct he_public_key *key, struct secret_rng *rng,

@@ -55,26 +55,6 @@ static const struct he_key_kind secret_kind = {
 
 /* ---- public keys ---- */
 
-static const char *ring_name(size_t degree)
-{
-    return degree == N ? "4096-100" : degree == RING_DEGREE ? "2048-50" : "of unknown degree";
-}
-
-int he_wide_check_header(struct span bytes, const struct he_params *params,
-                         struct cairn_problem *why)
-{
-    if (bytes.size < HEADER || memcmp(bytes.data, public_kind.magic, 4) != 0) {
-        return 0;
-    }
-    const uint32_t degree = le_get32(bytes.data + 12);
-    if (degree == params->degree || (degree != N && degree != RING_DEGREE)) {
-        return 0;
-    }
-    return problem_set(why, CAIRN_ERR_MALFORMED, "make a key pair for these parameters",
-                       "public key of ring %s; parameters %s are of ring %s", ring_name(degree),
-                       params->id, ring_name(params->degree));
-}
-
 /* Offset of b modulo one prime. */
 static size_t fields_at(int prime)
 {

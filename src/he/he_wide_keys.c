@@ -3,12 +3,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "digest.h"
 #include "he_declassify.h"
 #include "he_noise.h"
 #include "he_sample.h"
 #include "he_wide.h"
-#include "le.h"
 #include "secret.h"
 #include "sizes.h"
 
@@ -34,19 +32,6 @@ int he_wide_sample_ternary(struct secret_rng *rng, struct he_wide_scratch *s)
     return he_draw_ternary(rng, s->small, N, s->random);
 }
 
-static void prime_seed(const uint8_t seed[32], enum ring_wide_prime prime, uint8_t out[32])
-{
-    static const char label[32] = "cairn wide ring v1";
-    uint8_t number[4];
-    le_put32(number, (uint32_t)prime);
-    struct digest_state state;
-    digest_init(&state);
-    digest_update(&state, label, sizeof label);
-    digest_update(&state, seed, 32);
-    digest_update(&state, number, sizeof number);
-    digest_final(&state, out);
-}
-
 int he_wide_expand(const uint8_t seed[32], enum ring_wide_prime prime, uint64_t *out,
                    uint8_t *stream)
 {
@@ -54,7 +39,7 @@ int he_wide_expand(const uint8_t seed[32], enum ring_wide_prime prime, uint64_t 
     uint8_t key[32];
     size_t filled = 0, size = (size_t)8 * N;
     uint64_t offset = 0;
-    prime_seed(seed, prime, key);
+    he_prime_seed("cairn wide ring v1", seed, (uint32_t)prime, key);
     while (filled < N) {
         int rc = random_expand(key, offset, stream, size);
         if (rc != 0) {

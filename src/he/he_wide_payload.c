@@ -11,17 +11,6 @@
 
 enum { N = RING_WIDE_DEGREE };
 
-int he_wide_check_key(const struct he_params *params, bool key_is_wide, struct cairn_problem *why)
-{
-    if (params->profile == HE_NONE || he_is_wide(params) == key_is_wide) {
-        return 0;
-    }
-    return problem_set(why, CAIRN_ERR_REFUSED, "make a key pair for these parameters",
-                       "a key of ring %s; parameters %s are of ring %s",
-                       key_is_wide ? "4096-100" : "2048-50", params->id,
-                       key_is_wide ? "2048-50" : "4096-100");
-}
-
 /* Lanes of values or keys. Parameters come from the chooser, which has asked. */
 static struct kern_wide_lanes lanes_of(unsigned lanes, uint64_t radix)
 {

@@ -16,12 +16,14 @@
 #include "sizes.h"
 
 _Static_assert((int)CAIRN_PROFILE_NONE == (int)HE_NONE && (int)CAIRN_PROFILE_BFV == (int)HE_BFV &&
-                   (int)CAIRN_PROFILE_CAPSULE == (int)HE_CAPSULE,
+                   (int)CAIRN_PROFILE_CAPSULE == (int)HE_CAPSULE &&
+                   (int)CAIRN_PROFILE_SEAL_CKKS == (int)HE_SEAL_CKKS,
                "the profiles are the same");
 _Static_assert((int)CAIRN_NONCE_SIZE == (int)HE_NONCE_SIZE, "and the nonce");
 _Static_assert((int)CAIRN_SECRET_KEY_MOST >= (int)HE_SECRET_KEY_SIZE &&
-                   (int)CAIRN_SECRET_KEY_MOST >= (int)HE_SECRET_KEY_WIDE_SIZE,
-               "room for a key of either ring");
+                   (int)CAIRN_SECRET_KEY_MOST >= (int)HE_SECRET_KEY_WIDE_SIZE &&
+                   (int)CAIRN_SECRET_KEY_MOST >= (int)HE_SECRET_KEY_CKKS_SIZE,
+               "room for a key of any ring");
 
 struct cairn_params {
     struct he_params he;
@@ -67,7 +69,7 @@ int cairn_params_new(enum cairn_profile profile, unsigned value_bits, uint32_t c
 {
     NEED(out);
     if (profile != CAIRN_PROFILE_NONE && profile != CAIRN_PROFILE_BFV &&
-        profile != CAIRN_PROFILE_CAPSULE) {
+        profile != CAIRN_PROFILE_CAPSULE && profile != CAIRN_PROFILE_SEAL_CKKS) {
         return lib_misuse(why, __func__, "no such profile");
     }
     struct cairn_params *params = calloc(1, sizeof *params);

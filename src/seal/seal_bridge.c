@@ -2,9 +2,11 @@
 /* From cairn's ring to SEAL's objects: see seal_bridge.h. */
 #include "seal_bridge.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "he_ckks.h"
 #include "he_export.h"
 #include "he_keys.h"
 #include "he_layout.h"
@@ -36,17 +38,44 @@ static int check_context(const struct seal_context *context, struct cairn_proble
     return 0;
 }
 
+void seal_bridge_ckks_params(struct seal_params *out)
+{
+    memset(out, 0, sizeof *out);
+    out->scheme = SEAL_CKKS;
+    out->degree = HE_CKKS_DEGREE;
+    out->primes = HE_CKKS_PRIMES;
+    memcpy(out->q, he_ckks_primes, sizeof he_ckks_primes);
+}
+
+static int check_ckks_context(const struct seal_context *context, struct cairn_problem *why)
+{
+    const struct seal_params *p = &context->params;
+    if (p->scheme != SEAL_CKKS || p->degree != HE_CKKS_DEGREE || p->primes != HE_CKKS_PRIMES ||
+        memcmp(p->q, he_ckks_primes, sizeof he_ckks_primes) != 0) {
+        return problem_set(why, CAIRN_ERR_REFUSED, "make the context from seal_bridge_ckks_params",
+                           "SEAL bridge: parameters: expected CKKS, N %d with %d primes, found N %zu "
+                           "with %u", HE_CKKS_DEGREE, HE_CKKS_PRIMES, p->degree, p->primes);
+    }
+    return 0;
+}
+
 static int no_memory(struct cairn_problem *why)
 {
     return problem_set(why, CAIRN_ERR_NO_MEMORY, NULL, "no memory for a SEAL object");
 }
 
-/* An empty pair at level 1. */
-static int new_pair(struct seal_cipher *c, struct cairn_problem *why)
+/* An empty pair. */
+static int new_pair_at(unsigned level, size_t degree, double scale, struct seal_cipher *c,
+                       struct cairn_problem *why)
 {
-    *c = (struct seal_cipher){.level = 1, .scale = 1.0, .count = 2 * RING_DEGREE};
+    *c = (struct seal_cipher){.level = level, .scale = scale, .count = 2 * degree * level};
     c->words = size_alloc_array(c->count, sizeof *c->words);
     return c->words != NULL ? 0 : no_memory(why);
+}
+
+static int new_pair(struct seal_cipher *c, struct cairn_problem *why)
+{
+    return new_pair_at(1, RING_DEGREE, 1.0, c, why);
 }
 
 /* Keys of N = 4096 are no keys of SEAL's. */
@@ -57,9 +86,28 @@ static int check_ring(const void *wide, struct cairn_problem *why)
                                       "SEAL bridge: a key of N = 4096");
 }
 
+static int ckks_public_key(const struct seal_context *context, const struct he_ckks_public_key *key,
+                           struct seal_public_key *out, struct cairn_problem *why)
+{
+    struct seal_cipher pair;
+    int rc = check_ckks_context(context, why);
+    if (rc == 0) {
+        rc = new_pair_at(HE_CKKS_PRIMES, HE_CKKS_DEGREE, 1.0, &pair, why);
+    }
+    if (rc == 0) {
+        memcpy(pair.words, key->pair, sizeof key->pair);
+        seal_public_key_release(out);
+        out->pair = pair;
+    }
+    return rc;
+}
+
 int seal_bridge_public_key(const struct seal_context *context, const struct he_public_key *key,
                            struct seal_public_key *out, struct cairn_problem *why)
 {
+    if (key->ckks != NULL) {
+        return ckks_public_key(context, key->ckks, out, why);
+    }
     struct seal_cipher pair;
     int rc = check_context(context, why);
     if (rc == 0) {
@@ -77,30 +125,37 @@ int seal_bridge_public_key(const struct seal_context *context, const struct he_p
     return rc;
 }
 
-/* A key for `words` that are already transformed, which it takes. */
-static void take_key(uint64_t *words, struct seal_secret_key *out)
+/* A key for `count` words that are already transformed, which it takes. */
+static void take_key(uint64_t *words, size_t count, struct seal_secret_key *out)
 {
     seal_secret_key_release(out);
-    *out = (struct seal_secret_key){RING_DEGREE, words};
+    *out = (struct seal_secret_key){count, words};
+}
+
+static int copy_key(const uint64_t *hat, size_t count, struct seal_secret_key *out,
+                    struct cairn_problem *why)
+{
+    uint64_t *words = secret_alloc(8 * count);
+    if (words == NULL) {
+        return no_memory(why);
+    }
+    memcpy(words, hat, 8 * count);
+    take_key(words, count, out);
+    return 0;
 }
 
 int seal_bridge_secret_key(const struct seal_context *context, const struct he_secret_key *key,
                            struct seal_secret_key *out, struct cairn_problem *why)
 {
+    if (key->ckks != NULL) {
+        int rc = check_ckks_context(context, why);
+        return rc != 0 ? rc : copy_key(key->ckks->hat, HE_CKKS_WORDS, out, why);
+    }
     int rc = check_context(context, why);
     if (rc == 0) {
         rc = check_ring(key->wide, why);
     }
-    if (rc != 0) {
-        return rc;
-    }
-    uint64_t *words = secret_alloc(8 * RING_DEGREE);
-    if (words == NULL) {
-        return no_memory(why);
-    }
-    memcpy(words, key->hat[RING_Q], 8 * RING_DEGREE);
-    take_key(words, out);
-    return 0;
+    return rc != 0 ? rc : copy_key(key->hat[RING_Q], RING_DEGREE, out, why);
 }
 
 void seal_bridge_to_torus(const uint64_t *words, unsigned bits, uint64_t *fields)
@@ -122,6 +177,7 @@ void seal_bridge_from_torus(const uint64_t *fields, unsigned bits, uint64_t *wor
     }
 }
 
+/* A chunk that is there, of this profile and ring? */
 static int check_chunk(const struct he_params *params, enum he_profile profile, size_t n,
                        size_t chunk, struct cairn_problem *why)
 {
@@ -131,7 +187,7 @@ static int check_chunk(const struct he_params *params, enum he_profile profile, 
                            "that is there, found profile %s",
                            chunk, n, he_profile_name(profile), he_profile_name(params->profile));
     }
-    if (params->degree != RING_DEGREE) {
+    if (profile != HE_SEAL_CKKS && params->degree != RING_DEGREE) {
         return problem_set(why, CAIRN_ERR_REFUSED,
                            "fewer value_bits or fewer clients take N = 2048",
                            "SEAL bridge: parameters %s: expected N %d", params->id, RING_DEGREE);
@@ -179,6 +235,27 @@ int seal_bridge_bfv(const struct seal_context *context, const struct he_params *
     return finish(&c, rc, out);
 }
 
+int seal_bridge_ckks(const struct seal_context *context, const struct he_params *params,
+                     const uint8_t *payload, size_t n, size_t chunk, struct seal_cipher *out,
+                     struct cairn_problem *why)
+{
+    struct seal_cipher c = {0};
+    int rc = check_ckks_context(context, why);
+    if (rc == 0) {
+        rc = check_chunk(params, HE_SEAL_CKKS, n, chunk, why);
+    }
+    if (rc == 0) {
+        rc = he_check_fields(params, n, payload, why);
+    }
+    if (rc == 0) {
+        rc = new_pair_at(HE_CKKS_LEVEL, HE_CKKS_DEGREE, ldexp(1, HE_CKKS_SCALE_BITS), &c, why);
+    }
+    if (rc == 0) {
+        (void)he_ckks_unpack_chunk(params, payload, n, chunk, c.words); /* checked above */
+    }
+    return finish(&c, rc, out);
+}
+
 int seal_bridge_chunk(const struct seal_context *context, const struct he_params *params,
                       const uint8_t nonce[HE_NONCE_SIZE], uint32_t round, uint32_t frame,
                       const uint8_t *payload, size_t n, size_t chunk, struct seal_cipher *out,
@@ -220,7 +297,7 @@ int seal_bridge_summed_key(const struct seal_context *context, const struct he_p
         secret_free(words);
         return rc;
     }
-    take_key(words, out);
+    take_key(words, RING_DEGREE, out);
     return 0;
 }
 

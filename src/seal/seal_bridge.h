@@ -14,11 +14,17 @@
  * `context` is everywhere one of seal_bridge_params, and keys and payloads are of the ring of
  * N = 2048 (he_choose_degree): lane words of the wide ring are longer than SEAL's plain moduli.
  * @retval CAIRN_ERR_REFUSED  they are not
+ *
+ * Profile seal-ckks is SEAL's own from the start: there nothing is converted. Its keys go with a
+ * context of seal_bridge_ckks_params, and its payloads through seal_bridge_ckks.
  */
 
 /** BFV over cairn's ring. @param plain_modulus  params->bfv.plain_modulus for profile bfv, 2^T for
  * a chunk of he_export_params; for any other chunk see seal_bridge_chunk */
 void seal_bridge_params(uint64_t plain_modulus, struct seal_params *out);
+
+/** The parameters of profile seal-ckks. */
+void seal_bridge_ckks_params(struct seal_params *out);
 
 CAIRN_MUST_CHECK int seal_bridge_public_key(const struct seal_context *context,
                                             const struct he_public_key *key,
@@ -33,6 +39,13 @@ CAIRN_MUST_CHECK int seal_bridge_bfv(const struct seal_context *context,
                                      const struct he_params *params, const uint8_t *payload,
                                      size_t n, size_t chunk, struct seal_cipher *out,
                                      struct cairn_problem *why);
+
+/** Chunk `chunk` of a payload, or a sum, of profile seal-ckks, at scale 2^40: its slots hold whole
+ * numbers. @retval CAIRN_ERR_REFUSED  a field is not below its prime */
+CAIRN_MUST_CHECK int seal_bridge_ckks(const struct seal_context *context,
+                                      const struct he_params *params, const uint8_t *payload,
+                                      size_t n, size_t chunk, struct seal_cipher *out,
+                                      struct cairn_problem *why);
 
 /**
  * Chunk `chunk` of a payload, or a sum, of profile capsule: (b, a_j).

@@ -141,6 +141,22 @@ function judgeFolded (set) {
   }
 }
 
+// A sum of profile seal-ckks: whole numbers in the slots, also after node-seal has added an encryption
+// of its own under our public key.
+function judgeSlots (set) {
+  const decryptor = set.seal.Decryptor(set.context, set.secretKey('sk.none.seal'))
+  for (const mode of MODES) {
+    const folded = set.cipher(`folded.${mode}.seal`)
+    checks += words.checkSlots(folder, set.name, set.values(decryptor.decrypt(folded)), 0)
+    const encryptor = set.seal.Encryptor(set.context, set.publicKey(`pk.${mode}.seal`))
+    const ones = set.encoder.encode(new Float64Array(set.n / 2).fill(1), 2 ** 40)
+    const sum = set.seal.CipherText()
+    set.seal.Evaluator(set.context).add(folded, encryptor.encrypt(ones), sum)
+    checks += words.checkSlots(folder, set.name, set.values(decryptor.decrypt(sum)), 1)
+  }
+  console.log(`${set.name}: folded: good`)
+}
+
 async function main () {
   const module = path.join(home, 'node_modules', 'node-seal')
   const seal = await require(module)()
@@ -155,6 +171,8 @@ async function main () {
   judgeFolded(new Set(seal, 'cairn_bfv'))
   judgeFolded(new Set(seal, 'cairn_capsule'))
   judgeFolded(new Set(seal, 'cairn_seeded'))
+  judgeSlots(new Set(seal, 'cairn_ckks'))
+  judgeSlots(new Set(seal, 'cairn_ckks_v37'))
   console.log('cairn_pow2: not judged here: node-seal before 7 takes no plain modulus of 2^T')
   console.log(`node-seal ${version} on node ${process.version}: ${checks} checks`)
 }

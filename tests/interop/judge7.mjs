@@ -16,17 +16,26 @@ function load (object, set, name, context) {
   return object
 }
 
-function judge (seal, set) {
-  const parms = load(new seal.EncryptionParameters(seal.SchemeType.bfv), set, 'parms.none.seal')
+function open (seal, set, scheme) {
+  const parms = load(new seal.EncryptionParameters(scheme), set, 'parms.none.seal')
   const context = new seal.SEALContext(parms, true, seal.SecLevelType.tc128)
   if (!context.parametersSet()) throw new Error(`${set}: parameters refused`)
   const key = load(new seal.SecretKey(), set, 'sk.none.seal', context)
   const decryptor = new seal.Decryptor(context, key)
-  for (const mode of MODES) {
-    const c = load(new seal.Ciphertext(), set, `folded.${mode}.seal`, context)
+  const decrypt = c => {
     const plain = new seal.Plaintext()
     decryptor.decrypt(c, plain)
-    const bytes = plain.saveToArray(seal.ComprModeType.none)
+    return plain
+  }
+  const folded = mode => load(new seal.Ciphertext(), set, `folded.${mode}.seal`, context)
+  return { parms, context, decryptor, decrypt, folded }
+}
+
+function judge (seal, set) {
+  const { parms, decryptor, decrypt, folded } = open(seal, set, seal.SchemeType.bfv)
+  for (const mode of MODES) {
+    const c = folded(mode)
+    const bytes = decrypt(c).saveToArray(seal.ComprModeType.none)
     const found = words.coefficients(bytes, parms.polyModulusDegree())
     const count = words.checkWords(folder, set, BigInt(parms.plainModulus().value()), found)
     const budget = decryptor.invariantNoiseBudget(c)
@@ -34,6 +43,17 @@ function judge (seal, set) {
   }
 }
 
+// Profile seal-ckks: whole numbers in the slots.
+function judgeSlots (seal, set) {
+  const { context, decrypt, folded } = open(seal, set, seal.SchemeType.ckks)
+  const encoder = new seal.CKKSEncoder(context)
+  for (const mode of MODES) {
+    const count = words.checkSlots(folder, set, encoder.decodeFloat64(decrypt(folded(mode))), 0)
+    console.log(`${set}: folded.${mode}: ${count} slots`)
+  }
+}
+
 const entry = path.join(home, 'node_modules', 'node-seal', 'dist', 'index_throws.js')
 const seal = await (await import(pathToFileURL(entry))).default()
 for (const set of ['cairn_bfv', 'cairn_capsule', 'cairn_seeded', 'cairn_pow2']) judge(seal, set)
+for (const set of ['cairn_ckks', 'cairn_ckks_v37']) judgeSlots(seal, set)

@@ -38,4 +38,17 @@ function checkWords (folder, set, t, found) {
   return found.length
 }
 
-module.exports = { read, coefficients, checkWords }
+// Are these slots the set's whole numbers, each with `more` added?
+function checkSlots (folder, set, found, more) {
+  const bytes = read(folder, set, 'expect.words')
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  for (let i = 0; i < found.length; i++) {
+    const expected = Number(view.getBigInt64(8 * i, true)) + more
+    if (!(Math.abs(found[i] - expected) < 1e-6)) { // also NaN
+      throw new Error(`${set}: slot ${i} is ${found[i]}, not ${expected}`)
+    }
+  }
+  return found.length
+}
+
+module.exports = { read, coefficients, checkWords, checkSlots }

@@ -21,6 +21,7 @@
 
 #include "he.h"
 #include "he_choice.h"
+#include "he_ckks.h"
 #include "he_crew.h"
 #include "he_layout.h"
 #include "he_wide.h"
@@ -197,6 +198,7 @@ static void test_he_crew__same_bits_in_every_team(void **state)
     with_every_team(RING_DEGREE, HE_CAPSULE);
     with_every_team(RING_WIDE_DEGREE, HE_BFV);
     with_every_team(RING_WIDE_DEGREE, HE_CAPSULE);
+    with_every_team(HE_CKKS_DEGREE, HE_SEAL_CKKS);
 }
 
 /* ---- randomness ---- */
@@ -328,7 +330,8 @@ static void test_he_crew__leaves_nothing_in_memory(void **state)
     } sets[] = {{RING_DEGREE, sizeof(struct he_scratch), HE_BFV},
                 {RING_DEGREE, sizeof(struct he_scratch), HE_CAPSULE},
                 {RING_WIDE_DEGREE, sizeof(struct he_wide_scratch), HE_BFV},
-                {RING_WIDE_DEGREE, sizeof(struct he_wide_scratch), HE_CAPSULE}};
+                {RING_WIDE_DEGREE, sizeof(struct he_wide_scratch), HE_CAPSULE},
+                {HE_CKKS_DEGREE, sizeof(struct he_ckks_scratch), HE_SEAL_CKKS}};
     for (size_t i = 0; i < sizeof sets / sizeof sets[0]; i++) {
         struct set s = set_new(sets[i].degree, sets[i].profile);
         struct team team = team_new(&s.params, 3);
@@ -395,10 +398,12 @@ static void test_he_crew__several_callers_at_once(void **state)
 {
     (void)state;
     enum { CALLERS = 4 };
-    static const enum he_profile profiles[] = {HE_CAPSULE, HE_BFV};
-    static const size_t degrees[] = {RING_DEGREE, RING_WIDE_DEGREE};
-    for (size_t d = 0; d < 4; d++) {
-        struct set s = set_new(degrees[d / 2], profiles[d % 2]);
+    static const enum he_profile profiles[] = {HE_CAPSULE, HE_BFV, HE_CAPSULE, HE_BFV,
+                                               HE_SEAL_CKKS};
+    static const size_t degrees[] = {RING_DEGREE, RING_DEGREE, RING_WIDE_DEGREE, RING_WIDE_DEGREE,
+                                     HE_CKKS_DEGREE};
+    for (size_t d = 0; d < sizeof degrees / sizeof degrees[0]; d++) {
+        struct set s = set_new(degrees[d], profiles[d]);
         struct caller callers[CALLERS];
         pthread_t threads[CALLERS];
         for (int i = 0; i < CALLERS; i++) {

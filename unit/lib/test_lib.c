@@ -200,7 +200,7 @@ static void test_lib__profile_none(void **state)
     assert_int_equal(sums[4], 254);
     free(bytes);
     struct cairn_params *none = NULL;
-    assert_int_equal(cairn_params_new((enum cairn_profile)3, 8, 3, &none, NULL), CAIRN_ERR_USAGE);
+    assert_int_equal(cairn_params_new((enum cairn_profile)4, 8, 3, &none, NULL), CAIRN_ERR_USAGE);
     assert_int_equal(cairn_params_new(CAIRN_PROFILE_BFV, 99, 3, &none, NULL), CAIRN_ERR_CONFIG);
     assert_null(none);
 }
@@ -282,6 +282,46 @@ static void test_lib__quantiser_first(void **state)
     assert_memory_equal(part, whole + 40, sizeof part);
 }
 
+/* Keys as bytes and back, a sum, and a payload that nobody can have encrypted. */
+static void test_lib__profile_seal_ckks(void **state)
+{
+    (void)state;
+    struct cairn_params *ckks = NULL;
+    struct cairn_public_key *pk = NULL, *pk_again = NULL;
+    struct cairn_secret_key *sk = NULL, *sk_again = NULL;
+    uint8_t secret_file[CAIRN_SECRET_KEY_MOST];
+    size_t secret_file_size = sizeof secret_file, file_size = 0;
+    assert_int_equal(cairn_params_new(CAIRN_PROFILE_SEAL_CKKS, 8, 3, &ckks, NULL), 0);
+    assert_int_equal(cairn_keygen(ckks, &sk, &pk, NULL), 0);
+    assert_int_equal(cairn_secret_key_write(sk, secret_file, &secret_file_size, NULL), 0);
+    (void)!cairn_public_key_write(pk, NULL, &file_size, NULL);
+    uint8_t *file = malloc(file_size);
+    assert_int_equal(cairn_public_key_write(pk, file, &file_size, NULL), 0);
+    assert_int_equal(cairn_public_key_read(ckks, file, file_size, &pk_again, NULL), 0);
+    assert_int_equal(
+        cairn_secret_key_read(ckks, secret_file, secret_file_size, &sk_again, NULL), 0);
+
+    const size_t bytes = cairn_payload_size(ckks, N);
+    uint8_t *one = malloc(bytes), *total = malloc(bytes);
+    assert_int_equal(cairn_encrypt(ckks, pk_again, nonce, 1, 0, values, N, one, bytes, NULL), 0);
+    assert_int_equal(cairn_encrypt(ckks, pk, nonce, 1, 0, values, N, total, bytes, NULL), 0);
+    assert_int_equal(cairn_add(ckks, N, total, one, bytes, NULL), 0);
+    memset(one, 0xff, bytes);
+    assert_int_equal(cairn_add(ckks, N, total, one, bytes, NULL), CAIRN_ERR_REFUSED);
+    assert_int_equal(cairn_open(ckks, sk_again, nonce, 1, 0, 2, total, bytes, sums, N, NULL), 0);
+    for (size_t i = 0; i < N; i++) {
+        assert_int_equal(sums[i], 2 * values[i]);
+    }
+    free(file);
+    free(one);
+    free(total);
+    cairn_public_key_free(pk);
+    cairn_public_key_free(pk_again);
+    cairn_secret_key_free(sk);
+    cairn_secret_key_free(sk_again);
+    cairn_params_free(ckks);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -289,6 +329,7 @@ int main(void)
         cmocka_unit_test(test_lib__sizes_one_off),
         cmocka_unit_test(test_lib__profile_none),
         cmocka_unit_test(test_lib__failures_zero_their_outputs),
+        cmocka_unit_test(test_lib__profile_seal_ckks),
         cmocka_unit_test(test_lib__quantiser_members),
         cmocka_unit_test(test_lib__quantiser_first),
     };

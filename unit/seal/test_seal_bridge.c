@@ -10,14 +10,17 @@
 #include <cmocka.h>
 
 #include <stdio.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "he_choice.h"
+#include "he_ckks.h"
 #include "he_export.h"
 #include "modulus.h"
 #include "ring.h"
 #include "seal_bridge.h"
+#include "seal_ckks.h"
 #include "seal_context.h"
 #include "seal_crypto.h"
 
@@ -333,6 +336,113 @@ static void test_seal_bridge__a_dishonest_sum_has_no_key(void **state)
 }
 
 /* Parameters and keys of N = 4096 exist for cairn only: their lane words are too long for SEAL. */
+static struct seal_context *new_ckks_context(void)
+{
+    struct seal_params p;
+    struct seal_context *context = NULL;
+    seal_bridge_ckks_params(&p);
+    ASSERT_OK(seal_context_new(&p, SEAL_128, &context, &why));
+    return context;
+}
+
+/* The sums are in the slots of what SEAL decrypts, and are SEAL's parameters. */
+static void test_seal_bridge__profile_seal_ckks(void **state)
+{
+    (void)state;
+    const unsigned bits[] = {60, 40, 40, 60};
+    uint64_t created[4];
+    ASSERT_OK(seal_params_create_moduli(8192, bits, 4, created, &why));
+    assert_memory_equal(created, he_ckks_primes, sizeof created);
+
+    struct he_params params;
+    ASSERT_OK(he_params_choose(HE_SEAL_CKKS, VALUE_BITS, CLIENTS, &params, &why));
+    struct round r = new_round(&params, 2);
+    struct seal_context *context = new_ckks_context();
+    struct seal_ckks_encoder *encoder;
+    struct seal_secret_key sk = {0};
+    struct seal_plain p = {0};
+    struct seal_cipher c = {0};
+    double slots[HE_CKKS_SLOTS];
+    ASSERT_OK(seal_ckks_encoder_new(context, &encoder, &why));
+    ASSERT_OK(seal_bridge_secret_key(context, r.sk, &sk, &why));
+    for (size_t chunk = 0; chunk < 2; chunk++) {
+        ASSERT_OK(seal_bridge_ckks(context, &params, r.payload, r.n, chunk, &c, &why));
+        assert_true(c.scale == 0x1p40 && c.level == 3);
+        through_bytes(context, &c);
+        ASSERT_OK(seal_decrypt(context, &sk, &c, &p, &why));
+        ASSERT_OK(seal_ckks_decode(encoder, &p, slots, &why));
+        for (size_t i = 0; i < HE_CKKS_SLOTS; i++) {
+            const size_t at = chunk * HE_CKKS_SLOTS + i;
+            assert_true(fabs(slots[i] - (at < r.n ? (double)r.sums[at] : 0)) < 1e-6);
+        }
+    }
+    assert_int_equal(seal_bridge_ckks(context, &params, r.payload, r.n, 2, &c, &why),
+                     CAIRN_ERR_REFUSED);
+    memset(r.payload, 0xff, 15); /* two fields of 60 bits, none below its prime */
+    assert_int_equal(seal_bridge_ckks(context, &params, r.payload, r.n, 0, &c, &why),
+                     CAIRN_ERR_REFUSED);
+    seal_ckks_encoder_free(encoder);
+    seal_plain_release(&p);
+    seal_cipher_release(&c);
+    seal_secret_key_release(&sk);
+    seal_context_free(context);
+    free_round(&r);
+}
+
+/* SEAL's arithmetic encrypts whole numbers under cairn's key; as a payload they open. */
+static void test_seal_bridge__ckks_public_key_serves_seal(void **state)
+{
+    (void)state;
+    struct he_params params;
+    ASSERT_OK(he_params_choose(HE_SEAL_CKKS, VALUE_BITS, CLIENTS, &params, &why));
+    struct he_secret_key *sk;
+    struct he_public_key *key;
+    ASSERT_OK(he_keygen(&params, rng, &sk, &key));
+    struct seal_context *context = new_ckks_context();
+    struct seal_ckks_encoder *encoder;
+    struct seal_public_key pk = {0};
+    struct seal_plain p = {0};
+    struct seal_cipher c = {0};
+    struct buf b = {0};
+    double slots[HE_CKKS_SLOTS];
+    int64_t sums[HE_CKKS_SLOTS];
+    for (size_t i = 0; i < HE_CKKS_SLOTS; i++) {
+        slots[i] = value_of(3, i);
+    }
+    ASSERT_OK(seal_ckks_encoder_new(context, &encoder, &why));
+    ASSERT_OK(seal_bridge_public_key(context, key, &pk, &why));
+    ASSERT_OK(seal_public_key_write(context, &pk, NULL, &b));
+    ASSERT_OK(seal_public_key_read(context, buf_span(&b), NULL, &pk, &why));
+    ASSERT_OK(seal_ckks_encode(encoder, slots, HE_CKKS_SLOTS, 0x1p40, 3, &p, &why));
+    ASSERT_OK(seal_encrypt(context, &pk, rng, &p, &c, &why));
+    uint8_t *payload = calloc(1, he_payload_bytes(&params, HE_CKKS_SLOTS)), *at = payload;
+    for (size_t row = 0; row < 6; row++) { /* the words of a ciphertext, packed, are a payload */
+        uint64_t words[HE_CKKS_DEGREE] __attribute__((aligned(64)));
+        memcpy(words, c.words + row * HE_CKKS_DEGREE, sizeof words);
+        kern_get()->pack_bits(at, words, HE_CKKS_DEGREE, he_ckks_prime_bits[row % 3]);
+        at += HE_CKKS_DEGREE / 8 * he_ckks_prime_bits[row % 3];
+    }
+    ASSERT_OK(he_open(&params, sk, NULL, nonce, 0, 0, 1, payload, HE_CKKS_SLOTS, sums, &why));
+    for (size_t i = 0; i < HE_CKKS_SLOTS; i++) {
+        assert_int_equal(sums[i], value_of(3, i));
+    }
+    /* keys and contexts of the other scheme */
+    struct seal_context *bfv = new_context(65537);
+    assert_int_equal(seal_bridge_public_key(bfv, key, &pk, &why), CAIRN_ERR_REFUSED);
+    struct seal_secret_key secret = {0};
+    assert_int_equal(seal_bridge_secret_key(bfv, sk, &secret, &why), CAIRN_ERR_REFUSED);
+    seal_context_free(bfv);
+    free(payload);
+    buf_release(&b);
+    seal_ckks_encoder_free(encoder);
+    seal_public_key_release(&pk);
+    seal_plain_release(&p);
+    seal_cipher_release(&c);
+    seal_context_free(context);
+    he_secret_key_free(sk);
+    he_public_key_free(key);
+}
+
 static void test_seal_bridge__the_wide_ring_is_refused(void **state)
 {
     (void)state;
@@ -463,6 +573,8 @@ int main(void)
         cmocka_unit_test(test_seal_bridge__capsule_with_a_power_of_two),
         cmocka_unit_test(test_seal_bridge__powers_of_two_for_all_sizes),
         cmocka_unit_test(test_seal_bridge__a_dishonest_sum_has_no_key),
+        cmocka_unit_test(test_seal_bridge__profile_seal_ckks),
+        cmocka_unit_test(test_seal_bridge__ckks_public_key_serves_seal),
         cmocka_unit_test(test_seal_bridge__the_wide_ring_is_refused),
         cmocka_unit_test(test_seal_bridge__other_rings_are_refused),
         cmocka_unit_test(test_seal_bridge__torus_and_back),
