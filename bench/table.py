@@ -20,14 +20,21 @@ def load(folder, name):
         return json.load(f)
 
 
+def note(profile):
+    if profile["profile"] == "none":
+        return "no encryption"
+    if profile["profile"] == "seal-ckks":
+        return f"N={profile['n']}, a parameter in a slot, SEAL's parameters"
+    return f"N={profile['n']}, parameters in a coefficient: {profile['lanes']}"
+
+
 def cairn_rows(bench):
     """cairn adds integers exactly, and has checked that in the run: its error is 0 steps."""
     rows = []
     for p in bench["profiles"]:
         rows.append({
             "name": "cairn " + p["profile"],
-            "note": "no encryption" if p["profile"] == "none" else
-                    f"N={p['n']}, parameters in a coefficient: {p['lanes']}",
+            "note": note(p),
             "params": p["params"],
             "clients": p["contributors"],
             "encrypt_ns": p["encrypt_ns_per_param"],

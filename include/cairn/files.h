@@ -49,7 +49,7 @@ struct cairn_files_report {
 
 struct cairn_keygen_options {
     size_t size;              /* of this struct: set by cairn_keygen_options_init */
-    const char *profile;      /* "none", "bfv", "capsule" (the default) */
+    const char *profile;      /* "none", "bfv", "seal-ckks", "capsule" (the default) */
     unsigned value_bits;      /* 2..24; default 16 */
     uint32_t contributors;    /* N: no more clients than this in one sum. No default. */
     double range;             /* values lie within +-range; default 1 */

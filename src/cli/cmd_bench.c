@@ -17,7 +17,7 @@
 enum {
     FRAME_PARAMS = 1 << 19,       /* a frame's default, round.frame_params */
     QUICK_FRAME_PARAMS = 1 << 17, /* still many chunks, and the capsule still weighs little */
-    MOST_SETS = 6,                /* parameter sets: three profiles, two widths */
+    MOST_SETS = 2 * HE_PROFILES,  /* parameter sets: every profile, two widths */
 };
 
 struct request {
@@ -212,12 +212,17 @@ static void print_profile(struct table *table, const json_t *p, const json_t *do
     table_cell(table, "%.0f %%", 100 * json_get_number(p, "fold_gb_s", 0) / copy);
     table_cell(table, "%.2f", bits);
     table_cell(table, "%.2f", bits / 8);
+    const double security = json_get_number(p, "security_bits", 0);
+    if (security <= 0) {
+        table_cells(table, "-", "NONE", NULL);
+        return;
+    }
     if (json_is_number(json_object_get(p, "failure_log2"))) {
         table_cell(table, "2^%.0f", json_get_number(p, "failure_log2", 0));
-        table_cell(table, "%.0f", json_get_number(p, "security_bits", 0));
     } else {
-        table_cells(table, "-", "NONE", NULL);
+        table_cell(table, "never");
     }
+    table_cell(table, "%.0f", security);
 }
 
 static void print_document(const json_t *document, const struct request *r)
@@ -255,19 +260,19 @@ static void print_document(const json_t *document, const struct request *r)
 static int choose_sets(struct request *r, const char *profile, unsigned value_bits,
                        struct cairn_problem *why)
 {
-    static const enum he_profile all[] = {HE_NONE, HE_BFV, HE_CAPSULE};
     const unsigned usual[] = {8, 16};
     const unsigned *bits = value_bits ? &value_bits : usual;
     const size_t n_bits = value_bits ? 1 : 2;
     enum he_profile only = HE_NONE;
     if (profile && he_profile_from_name(profile, &only) != 0) {
-        return problem_set(why, CAIRN_ERR_USAGE, "one of none, bfv, capsule",
+        return problem_set(why, CAIRN_ERR_USAGE, "one of none, bfv, capsule, seal-ckks",
                            "--profile %s: no such profile", profile);
     }
-    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
-        for (size_t j = 0; j < n_bits && (!profile || all[i] == only); j++) {
+    for (int i = 0; i < HE_PROFILES; i++) {
+        const enum he_profile one = (enum he_profile)i;
+        for (size_t j = 0; j < n_bits && (!profile || one == only); j++) {
             const int error =
-                he_params_choose(all[i], bits[j], r->contributors, &r->sets[r->n_sets++], why);
+                he_params_choose(one, bits[j], r->contributors, &r->sets[r->n_sets++], why);
             if (error != 0) {
                 return error;
             }
@@ -300,7 +305,7 @@ int cmd_bench(struct cli *cli, int argc, char **argv, struct cairn_problem *why)
          0, 0},
         {"threads", CLI_NUMBER, "N", "of the second measurement; default: all processors",
          &r.threads, 1, BENCH_MAX_THREADS},
-        {"profile", CLI_TEXT, "NAME", "none, bfv or capsule; default: all", &profile, 0, 0},
+        {"profile", CLI_TEXT, "NAME", "none, bfv, capsule or seal-ckks; default: all", &profile, 0, 0},
         {"value-bits", CLI_NUMBER, "B", "bits of a value; default: 8 and 16", &value_bits, 2, 24},
         {"contributors", CLI_NUMBER, "N",
          "most clients of a sum; default 15; of more than 15 only 15 are added", &r.contributors, 1,

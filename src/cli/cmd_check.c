@@ -146,6 +146,39 @@ static void print_tree(const struct fed_tree *tree, uint32_t node, bool open[MOS
     }
 }
 
+static bool is_ckks(const json_t *parameters)
+{
+    return strcmp(json_get_text(parameters, "profile", ""), he_profile_name(HE_SEAL_CKKS)) == 0;
+}
+
+/* Where values stand, and how many clients fit. */
+static void print_room(const json_t *p)
+{
+    const long long lanes = json_get_int(p, "lanes", 0), bits = json_get_int(p, "value_bits", 0);
+    const long long most = json_get_int(p, "most_contributors", 0);
+    const long long clients = json_get_int(p, "contributors", 0);
+    if (is_ckks(p)) {
+        printf("slots            one value of %lld bits a slot, %lld slots a ciphertext of %lld "
+               "coefficients; sums of up to %lld clients are opened\n",
+               bits, json_get_int(p, "ring_degree", 0) / 2, json_get_int(p, "ring_degree", 0),
+               clients);
+        return;
+    }
+    printf("lanes            %lld value%s of %lld bits a coefficient; a lane holds the sum of %lld "
+           "clients, this config has %lld\n", lanes, lanes == 1 ? "" : "s", bits, most, clients);
+}
+
+static void print_failure(const json_t *p)
+{
+    if (json_is_number(json_object_get(p, "failure_log2"))) {
+        printf("wrong sum        less likely than 2^%.0f per opening\n",
+               json_get_number(p, "failure_log2", 0));
+    } else {
+        printf("wrong sum        cannot happen: honest noise ends below half of the step between "
+               "two sums\n");
+    }
+}
+
 static void print_parameters(const json_t *document)
 {
     const json_t *p = json_object_get(document, "parameters");
@@ -155,18 +188,13 @@ static void print_parameters(const json_t *document)
            json_get_int(document, "frames", 0),
            json_get_int(document, "frames", 0) == 1 ? "" : "s");
     printf("parameter set    %s\n", json_get_text(p, "id", "?"));
-    printf("lanes            %lld value%s of %lld bits a coefficient; a lane holds the sum of %lld "
-           "clients, this config has %lld\n",
-           json_get_int(p, "lanes", 0), json_get_int(p, "lanes", 0) == 1 ? "" : "s",
-           json_get_int(p, "value_bits", 0), json_get_int(p, "most_contributors", 0),
-           json_get_int(p, "contributors", 0));
+    print_room(p);
     if (json_object_get(p, "security_bits")) {
         printf("security         %.1f bits, %.1f bits of modulus below the 128-bit limit (%s)\n",
                json_get_number(p, "security_bits", 0),
                json_get_number(p, "security_margin_bits", 0),
                json_get_text(p, "security_source", ""));
-        printf("wrong sum        less likely than 2^%.0f per opening\n",
-               json_get_number(p, "failure_log2", 0));
+        print_failure(p);
         printf("who can read     the aggregator holds the key and opens sums; switches and the "
                "network "
                "see ciphertexts on the way up, and the averaged model on its way down\n");

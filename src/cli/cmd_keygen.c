@@ -35,7 +35,9 @@ static json_t *make_document(const struct cairn_keygen_options *options,
                           "largest_samples", (json_int_t)options->largest_samples,
                           "bits_per_param", params->bits_per_param);
     if (encrypted) {
-        (void)json_object_set_new(d, "failure_log2", json_real(params->failure_log2));
+        (void)json_object_set_new(d, "failure_log2", isfinite(params->failure_log2)
+                                                         ? json_real(params->failure_log2)
+                                                         : json_null());
         (void)json_object_set_new(d, "security_bits", json_real(params->security_bits));
     }
     return d;
@@ -89,7 +91,7 @@ int cmd_keygen(struct cli *cli, int argc, char **argv, struct cairn_problem *why
          &options.contributors, 1, UINT32_MAX},
         {"out", CLI_TEXT, "NAME", "writes NAME.public and NAME.secret, or into a folder (cairn)",
          &out, 0, 0},
-        {"profile", CLI_TEXT, "NAME", "capsule (smallest), bfv, or none: no encryption (capsule)",
+        {"profile", CLI_TEXT, "NAME", "capsule (smallest), bfv, seal-ckks, or none: no encryption (capsule)",
          &options.profile, 0, 0},
         {"value-bits", CLI_NUMBER, "B", "bits of a quantised value, 2 to 24 (16)",
          &options.value_bits, 2, 24},

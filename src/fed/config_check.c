@@ -61,15 +61,36 @@ static bool check_lanes(struct config_reader *r, const struct config_object *roo
     return false;
 }
 
+static uint64_t frame_bytes(const struct he_params *params, uint32_t frame_params)
+{
+    return he_payload_bytes(params, frame_params) + (uint64_t)FRAME_OVERHEAD;
+}
+
+/* A default that does not fit a batch gives way, chunk by chunk; what the config asks for stands. */
+static void fit_frame(const struct config_reader *r, const struct config_object *root,
+                      struct fed_settings *settings, const struct he_params *params)
+{
+    const uint32_t section = config_found(root, "round");
+    const uint32_t chunk = (uint32_t)params->chunk_params;
+    if (section != 0 && config_doc_member(&r->doc, section, "frame_params") != 0) {
+        return;
+    }
+    while (settings->frame_params > chunk &&
+           frame_bytes(params, settings->frame_params) > settings->batch_bytes) {
+        settings->frame_params = (settings->frame_params - 1) / chunk * chunk;
+    }
+}
+
 static void check_frame(struct config_reader *r, const struct config_object *root,
-                        const struct fed_settings *settings, const struct he_params *params)
+                        struct fed_settings *settings, const struct he_params *params)
 {
     uint32_t frame = place_of(r, root, "round", "frame_params");
     uint32_t batch = place_of(r, root, "server", "batch_bytes");
     if (is_bad(r, frame) || is_bad(r, batch)) {
         return;
     }
-    uint64_t bytes = he_payload_bytes(params, settings->frame_params) + (uint64_t)FRAME_OVERHEAD;
+    fit_frame(r, root, settings, params);
+    uint64_t bytes = frame_bytes(params, settings->frame_params);
     if (bytes > settings->batch_bytes) {
         config_fault(r, frame != 0 ? frame : batch,
                      "round.frame_params: a frame of %" PRIu32 " parameters needs %" PRIu64

@@ -21,12 +21,14 @@
 #define SECTION(array) .kind = CONFIG_OBJECT, .members = (array), .n_members = COUNT(array)
 
 /* Words are stored as numbers, so their order is that of the enums. */
-_Static_assert(HE_NONE == 0 && HE_BFV == 1 && HE_CAPSULE == 2, "profile_words");
+_Static_assert(HE_NONE == 0 && HE_BFV == 1 && HE_CAPSULE == 2 && HE_SEAL_CKKS == 3,
+               "profile_words");
 _Static_assert(FED_KEY_AGGREGATOR == 0, "holder_words");
 _Static_assert(FED_AGGREGATOR == 0 && FED_SWITCH == 1, "parent_words");
 _Static_assert(sizeof(enum he_profile) == 4 && sizeof(enum fed_key_holder) == 4,
                "words are 32 bits");
-static const char *const profile_words[] = {"none", "bfv", "capsule", NULL};
+static const char *const profile_words[] = {"none", "bfv", "capsule", "seal-ckks",
+                                            NULL};
 static const char *const holder_words[] = {"aggregator", NULL};
 static const char *const parent_words[] = {"aggregator", "switch", NULL};
 static const char *const trainer_words[] = {"builtin", NULL};
@@ -60,7 +62,8 @@ static const struct config_field train[] = {
 static const struct config_field encryption[] = {
     {.name = "profile", .kind = CONFIG_WORD, SETTING(profile), .words = profile_words,
      .otherwise = HE_CAPSULE,
-     .help = "how updates are protected on their way up; none sends them in the clear"},
+     .help = "how updates are protected on their way up; none sends them in the clear, seal-ckks as "
+             "Microsoft SEAL would, to compare with"},
     {.name = "key_holder", .kind = CONFIG_WORD, SETTING(key_holder), .words = holder_words,
      .otherwise = FED_KEY_AGGREGATOR, .help = "who can open sums"},
     {.name = "value_bits", .kind = CONFIG_INTEGER, SETTING(value_bits), RANGE(2, 24),
@@ -76,7 +79,8 @@ static const struct config_field round_fields[] = {
              "3, or the number of clients where that is smaller"},
     {.name = "frame_params", .kind = CONFIG_INTEGER, SETTING(frame_params), RANGE(2048, 8388608),
      .otherwise = 524288,
-     .help = "parameters in a frame, the unit that is sent, added and repeated"},
+     .help = "parameters in a frame, the unit that is sent, added and repeated; left out, and too "
+             "many for server.batch_bytes: as many as fit"},
 };
 static const struct config_field server[] = {
     {.name = "workers", .kind = CONFIG_INTEGER, SETTING(workers), RANGE(1, 64), .otherwise = 4,

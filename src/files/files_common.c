@@ -23,8 +23,9 @@ int files_profile(const char *name, enum he_profile otherwise, enum he_profile *
 {
     *out = otherwise;
     if (name != NULL && he_profile_from_name(name, out) != 0) {
-        return problem_set(why, CAIRN_ERR_USAGE, "bfv and capsule encrypt, none does not",
-                           "there is no profile \"%s\"; none, bfv and capsule there are", name);
+        return problem_set(why, CAIRN_ERR_USAGE, "capsule is the smallest",
+                           "there is no profile \"%s\"; capsule, bfv and seal-ckks encrypt, none "
+                           "does not", name);
     }
     return 0;
 }

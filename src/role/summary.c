@@ -90,7 +90,7 @@ json_t *run_summary(const struct run_result *r)
     set_or_null(doc, "accuracy", evaluated,
                 evaluated ? (double)r->metrics.correct / (double)r->metrics.samples : 0);
     set_or_null(doc, "loss", evaluated, r->metrics.loss);
-    set_or_null(doc, "failure_log2", encrypted, he->failure_log2);
+    set_or_null(doc, "failure_log2", isfinite(he->failure_log2), he->failure_log2);
     set_or_null(doc, "security_bits", encrypted, he->security_bits);
     json_object_set_new(doc, "parameters", json_string(he->id));
     json_object_set_new(doc, "nodes", make_nodes(r));

@@ -23,7 +23,8 @@ struct run_result {
  * The run's document: experiment, profile, key_holder, in_network, clients, switches, rounds, params,
  * value_bits, accuracy, loss (null when not evaluated), model_digest (BLAKE2b-256 of the float32 weights in
  * order), bits_per_param and upload_bytes_per_client_round (as sent, headers and capsules included),
- * float32_bytes, failure_log2, security_bits (null without encryption), wall_s, parameters,
+ * float32_bytes, failure_log2 (null where a sum cannot be wrong),
+ * security_bits (null without encryption), wall_s, parameters,
  * nodes[] {address, role, byte_send, byte_received, cpu_s, peak_rss_bytes}.
  * @return new reference, NULL without memory
  */

@@ -127,6 +127,7 @@ class RoundTrips(FilesCase):
             "none": [("a", 0, 1), ("b", "a", 2), ("c", "b", 3), ("sum", "c", 4)],
             "bfv": [("a", 4, 2), ("b", 3, 0), ("c", "a", "b"), ("sum", 1, "c")],
             "capsule": [("sum", 2, 0, 4, 3, 1)],
+            "seal-ckks": [("a", 3, 1), ("b", 4, 0, 2), ("sum", "b", "a")],
         }
         means = {}
         for profile, steps in groupings.items():
@@ -143,6 +144,7 @@ class RoundTrips(FilesCase):
             self.assertEqual(report["encrypted"], profile != "none")
         self.assertEqual(means["none"], means["bfv"])
         self.assertEqual(means["none"], means["capsule"])
+        self.assertEqual(means["none"], means["seal-ckks"])
 
     def test_the_wide_ring(self):
         made = self.keygen("--value-bits", "24", n=10000)

@@ -89,6 +89,8 @@ static void check_update(const char *path)
         } else {
             FUZZ_REQUIRE(frame.payload.size ==
                          he_payload_bytes(&h->params, fed_plan_count(&h->plan, i)));
+            FUZZ_REQUIRE(he_check_fields(&h->params, fed_plan_count(&h->plan, i),
+                                         frame.payload.data, NULL) == 0);
         }
     }
     buf_release(&work);

@@ -46,6 +46,12 @@ static int remove_folder(void **state)
     return system(command);
 }
 
+/* Room for a few frames of 4096 parameters, for one of profile seal-ckks: a batch of its own each. */
+static unsigned batch_bytes(const char *profile)
+{
+    return strcmp(profile, "seal-ckks") == 0 ? 400000 : 131072;
+}
+
 /* One aggregator, one switch, three clients: two under the switch, one under the aggregator. */
 static void small_config(char *out, size_t size, const char *profile, bool dumb, unsigned rounds,
                          const char *more)
@@ -54,7 +60,7 @@ static void small_config(char *out, size_t size, const char *profile, bool dumb,
              "{\"experiment\": \"story\", \"seed\": 7,"
              " \"encryption\": {\"profile\": \"%s\"},"
              " \"round\": {\"frame_params\": 4096, \"deadline_s\": 60}%s,"
-             " \"server\": {\"batch_bytes\": 131072, \"start_timeout_s\": 30},"
+             " \"server\": {\"batch_bytes\": %u, \"start_timeout_s\": 30},"
              " \"aggregator\": {\"iteration\": %u, \"ip\": \"10.0.0.1\"},"
              " \"others\": {"
              "  \"10.0.0.2\": {\"type\": \"switch\", \"receive\": [\"10.0.0.3\", \"10.0.0.4\"],"
@@ -65,7 +71,7 @@ static void small_config(char *out, size_t size, const char *profile, bool dumb,
              "   \"send\": \"10.0.0.2\", \"ip\": \"10.0.0.4\"},"
              "  \"10.0.0.5\": {\"type\": \"client\", \"client_number\": 3, \"index\": 2,"
              "   \"send\": \"10.0.0.1\", \"ip\": \"10.0.0.5\"}}}",
-             profile, more, rounds, dumb ? "true" : "false");
+             profile, more, batch_bytes(profile), rounds, dumb ? "true" : "false");
 }
 
 static char *digest_of_run(const struct federation_options *options)
@@ -156,8 +162,8 @@ static void test_story__all_scenarios_give_the_recomputed_model(void **state)
     (void)state;
     char expected[DIGEST_HEX_SIZE], config[2048];
     recompute(7, CLIENTS, ROUNDS, -1, 1, expected);
-    static const char *const profiles[] = {"none", "bfv", "capsule"};
-    for (unsigned p = 0; p < 3; p++) {
+    static const char *const profiles[] = {"none", "bfv", "capsule", "seal-ckks"};
+    for (unsigned p = 0; p < 4; p++) {
         for (unsigned dumb = 0; dumb < 2; dumb++) {
             small_config(config, sizeof config, profiles[p], dumb != 0, ROUNDS, "");
             struct federation_options options = options_for(config);
@@ -172,7 +178,7 @@ static void test_story__all_scenarios_give_the_recomputed_model(void **state)
 /* Switches three deep, one of them dumb, uneven: 3 children under one and 1 under another. */
 static const char deep_config[] =
     "{\"experiment\": \"deep\", \"seed\": 7, \"encryption\": {\"profile\": \"%s\"},"
-    " \"round\": {\"frame_params\": 4096}, \"server\": {\"batch_bytes\": 131072},"
+    " \"round\": {\"frame_params\": 4096}, \"server\": {\"batch_bytes\": %u},"
     " \"aggregator\": {\"iteration\": 3, \"ip\": \"10.0.0.1\"}, \"others\": {"
     " \"10.0.0.2\": {\"type\": \"switch\", \"receive\": [\"10.0.0.3\", \"10.0.0.4\"], "
     "\"send\": \"10.0.0.1\", \"ip\": \"10.0.0.2\"},"
@@ -196,10 +202,12 @@ static const char deep_config[] =
 static void test_story__deep_uneven_tree_in_any_order(void **state)
 {
     (void)state;
+    static const char *const profiles[] = {"capsule", "none", "seal-ckks"};
     char expected[DIGEST_HEX_SIZE], config[4096];
     recompute(7, 5, 3, -1, 1, expected);
     for (unsigned order = 0; order < 4; order++) {
-        snprintf(config, sizeof config, deep_config, order % 2 == 0 ? "capsule" : "none");
+        const char *profile = profiles[order % 3];
+        snprintf(config, sizeof config, deep_config, profile, batch_bytes(profile));
         struct federation_options options = options_for(config);
         options.order_seed = order;
         char *digest = digest_of_run(&options);
@@ -215,9 +223,9 @@ static void test_story__weighted_mean_is_exact(void **state)
      * A step is then 1/32767. */
     static const uint64_t samples[] = {1, 9, 90};
     static const float targets[] = {0, 0.1F, 1};
-    static const char *const profiles[] = {"none", "bfv", "capsule"};
+    static const char *const profiles[] = {"none", "bfv", "capsule", "seal-ckks"};
     char config[2048], path[256];
-    for (unsigned p = 0; p < 3; p++) {
+    for (unsigned p = 0; p < 4; p++) {
         small_config(config, sizeof config, profiles[p], false, 1, "");
         struct federation_options options = options_for(config);
         options.n_params = 5;
@@ -572,6 +580,74 @@ static void test_story__bad_requests_change_nothing(void **state)
     buf_release(&prober.batch);
 }
 
+/* ---- a client that lies ---- */
+
+/* A client's next frame, with the payload of the one before but for two fields that are not below
+ * their prime: well-formed in everything else. */
+static struct buf lying_batch(const struct wire_batch *batch, const struct wire_frame *frame)
+{
+    struct buf b = {0};
+    uint8_t header[WIRE_BATCH_HEADER] = {0};
+    size_t at = 0;
+    assert_int_equal(buf_append(&b, header, sizeof header), 0);
+    assert_int_equal(wire_frame_begin(&b, frame->index + 1, frame->contributors, frame->weight,
+                                      frame->params_id, frame->payload.size,
+                                      frame->contributor_set, &at), 0);
+    memcpy(b.data + at, frame->payload.data, frame->payload.size);
+    memset(b.data + at, 0xff, 15); /* two of 60 bits */
+    assert_int_equal(wire_frame_end(&b, sizeof header, &batch->context), 0);
+    wire_batch_header(b.data, &batch->context, batch->origin, 1, frame->index + 1, b.size);
+    return b;
+}
+
+static void send_a_lie(void *ctx, const struct http_exchange *x)
+{
+    struct prober *p = ctx;
+    struct wire_batch batch;
+    struct wire_frame frame;
+    if (p->probing || p->done > 0 || strcmp(x->path, "/s/receive") != 0 || x->status != 200) {
+        return;
+    }
+    p->probing = true;
+    p->done++;
+    assert_int_equal(wire_batch_read(x->body, &batch, NULL), 0);
+    assert_int_equal(wire_batch_next(&batch, &frame, NULL), 1);
+    struct buf lie = lying_batch(&batch, &frame);
+    struct http_exchange request = {.address = "10.0.0.2:5000",
+                                    .method = "POST",
+                                    .path = "/s/receive",
+                                    .body = buf_span(&lie)};
+    federation_request(p->f, &request);
+    assert_int_equal(request.status, 422);
+    assert_non_null(strstr(buf_text(&request.answer),
+                           "frame 1: payload section 0: field 0 is not below its modulus"));
+    http_exchange_release(&request);
+    buf_release(&lie);
+    p->probing = false;
+}
+
+/* It is refused before anything of it is added: the honest frame that follows counts. */
+static void test_story__a_lying_payload_adds_nothing(void **state)
+{
+    (void)state;
+    char expected[DIGEST_HEX_SIZE], config[2048];
+    recompute(7, CLIENTS, 1, -1, 1, expected);
+    struct prober prober = {0};
+    small_config(config, sizeof config, "seal-ckks", false, 1, "");
+    struct federation_options options = options_for(config);
+    options.answered = send_a_lie;
+    options.ctx = &prober;
+    struct federation *f = federation_new(&options);
+    prober.f = f;
+    struct cairn_problem problem = {0};
+    assert_int_equal(federation_run(f, &problem), 0);
+    assert_int_equal(prober.done, 1);
+    json_t *summary = federation_summary(f);
+    assert_string_equal(json_get_text(summary, "model_digest", ""), expected);
+    json_decref(summary);
+    federation_free(f);
+}
+
 /* ---- what travels ---- */
 
 struct listener {
@@ -635,12 +711,12 @@ static void first_update(uint32_t index, int32_t *q)
 static void test_story__an_update_is_never_seen_in_plain(void **state)
 {
     (void)state;
-    static const char *const profiles[] = {"none", "bfv", "capsule"};
+    static const char *const profiles[] = {"none", "bfv", "capsule", "seal-ckks"};
     int32_t *q = calloc(PARAMS, sizeof *q);
     assert_non_null(q);
     first_update(0, q);
     char config[2048];
-    for (unsigned p = 0; p < 3; p++) {
+    for (unsigned p = 0; p < 4; p++) {
         struct listener listener = {0};
         small_config(config, sizeof config, profiles[p], true, 1, "");
         struct federation_options options = options_for(config);
@@ -656,9 +732,11 @@ static void test_story__an_update_is_never_seen_in_plain(void **state)
 
 /* ---- where the secret key is not ---- */
 
-enum { KEY_FIELDS_AT = 56, DEGREE = 2048 }; /* he_secret_file.c: the coefficients, 2 bits each */
-
-static uint8_t seen_key[HE_SECRET_KEY_SIZE]; /* of the last key pair that anybody made */
+/* The last key pair that anybody made: its secret key's bytes, and where in them are the coefficients,
+ * 2 bits each (he_key_header.h: of one prime, or of four). */
+enum { MOST_DEGREE = 8192 };
+static uint8_t seen_key[HE_SECRET_KEY_CKKS_SIZE];
+static size_t seen_size, fields_at, degree;
 
 int __real_he_keygen(const struct he_params *params, struct secret_rng *rng,
                      struct he_secret_key **secret, struct he_public_key **public_key);
@@ -671,7 +749,10 @@ int __wrap_he_keygen(const struct he_params *params, struct secret_rng *rng,
     static const uint8_t id[HE_KEY_ID_SIZE];
     const int err = __real_he_keygen(params, rng, secret, public_key);
     if (err == 0) {
-        assert_int_equal(he_secret_key_size(*secret), sizeof seen_key);
+        seen_size = he_secret_key_size(*secret);
+        assert_true(seen_size == HE_SECRET_KEY_SIZE || seen_size == HE_SECRET_KEY_CKKS_SIZE);
+        fields_at = seen_size == HE_SECRET_KEY_SIZE ? 56 : 80;
+        degree = seen_size == HE_SECRET_KEY_SIZE ? 2048 : MOST_DEGREE;
         assert_int_equal(he_secret_key_write(*secret, id, seen_key), 0);
     }
     return err;
@@ -679,21 +760,26 @@ int __wrap_he_keygen(const struct he_params *params, struct secret_rng *rng,
 
 /* The key as somebody might send it: 2-bit fields, one signed byte, short, word or float a coefficient, and
  * runs of 96 coefficients as text: base64 at each of its three alignments, and hexadecimal. */
-enum { TEXT_BYTES = 24, RUNS = DEGREE / 4 / TEXT_BYTES, TEXTS = 4 };
+enum { TEXT_BYTES = 24, MOST_RUNS = MOST_DEGREE / 4 / TEXT_BYTES, TEXTS = 4 };
 
 struct key_forms {
-    char texts[RUNS][TEXTS][2 * TEXT_BYTES + 1];
-    int8_t bytes[DEGREE];
-    int16_t shorts[DEGREE];
-    int32_t words[DEGREE];
-    int64_t longs[DEGREE];
-    float floats[DEGREE];
+    char texts[MOST_RUNS][TEXTS][2 * TEXT_BYTES + 1];
+    int8_t bytes[MOST_DEGREE];
+    int16_t shorts[MOST_DEGREE];
+    int32_t words[MOST_DEGREE];
+    int64_t longs[MOST_DEGREE];
+    float floats[MOST_DEGREE];
 };
+
+static size_t key_runs(void)
+{
+    return degree / 4 / TEXT_BYTES;
+}
 
 static void expand_key(struct key_forms *forms)
 {
-    for (size_t run = 0; run < RUNS; run++) {
-        const uint8_t *fields = seen_key + KEY_FIELDS_AT + TEXT_BYTES * run;
+    for (size_t run = 0; run < key_runs(); run++) {
+        const uint8_t *fields = seen_key + fields_at + TEXT_BYTES * run;
         for (size_t shift = 0; shift < 3; shift++) {
             struct buf text = {0};
             assert_int_equal(base64_append(&text, fields + shift, TEXT_BYTES), 0);
@@ -703,8 +789,8 @@ static void expand_key(struct key_forms *forms)
         }
         digest_hex(fields, TEXT_BYTES, forms->texts[run][3]);
     }
-    for (size_t i = 0; i < DEGREE; i++) {
-        const unsigned field = seen_key[KEY_FIELDS_AT + i / 4] >> (2 * (i % 4)) & 3;
+    for (size_t i = 0; i < degree; i++) {
+        const unsigned field = seen_key[fields_at + i / 4] >> (2 * (i % 4)) & 3;
         const int8_t s = field == 2 ? -1 : (int8_t)field;
         forms->bytes[i] = s;
         forms->shorts[i] = s;
@@ -717,14 +803,14 @@ static void expand_key(struct key_forms *forms)
 /* Any run of 64 coefficients, from a multiple of 64 on, in any form. */
 static bool contains_key(const struct buf *seen, const struct key_forms *f)
 {
-    for (size_t i = 0; i < (size_t)RUNS * TEXTS; i++) {
+    for (size_t i = 0; i < key_runs() * TEXTS; i++) {
         const char *text = f->texts[i / TEXTS][i % TEXTS];
         if (memmem(seen->data, seen->size, text, strlen(text)) != NULL) {
             return true;
         }
     }
-    for (size_t i = 0; i < DEGREE; i += 64) {
-        if (memmem(seen->data, seen->size, seen_key + KEY_FIELDS_AT + i / 4, 16) != NULL ||
+    for (size_t i = 0; i < degree; i += 64) {
+        if (memmem(seen->data, seen->size, seen_key + fields_at + i / 4, 16) != NULL ||
             memmem(seen->data, seen->size, f->bytes + i, 64) != NULL ||
             memmem(seen->data, seen->size, f->shorts + i, sizeof(int16_t) * 64) != NULL ||
             memmem(seen->data, seen->size, f->words + i, sizeof(int32_t) * 64) != NULL ||
@@ -748,10 +834,12 @@ static void test_story__the_secret_key_never_travels(void **state)
     (void)state;
     static struct key_forms forms;
     char config[2048];
-    for (unsigned p = 0; p < 2; p++) {
+    static const char *const profiles[] = {"bfv", "capsule", "seal-ckks"};
+    for (unsigned p = 0; p < 3; p++) {
         struct listener listener = {0};
-        small_config(config, sizeof config, p == 0 ? "bfv" : "capsule", false, 2, "");
+        small_config(config, sizeof config, profiles[p], false, 2, "");
         struct federation_options options = options_for(config);
+        options.n_params = p == 2 ? 5 : PARAMS; /* a frame of one chunk is much to search */
         options.answered = hear_everything;
         options.ctx = &listener;
         memset(seen_key, 0, sizeof seen_key);
@@ -762,10 +850,10 @@ static void test_story__the_secret_key_never_travels(void **state)
         assert_false(contains_key(&listener.seen, &forms));
         /* and this ear hears: each form is found once it is there */
         struct buf base64 = {0};
-        assert_int_equal(base64_append(&base64, seen_key, sizeof seen_key), 0);
-        const struct span planted[] = {{seen_key, sizeof seen_key},
-                                       {(uint8_t *)forms.bytes, sizeof forms.bytes},
-                                       {(uint8_t *)forms.floats, sizeof forms.floats},
+        assert_int_equal(base64_append(&base64, seen_key, seen_size), 0);
+        const struct span planted[] = {{seen_key, seen_size},
+                                       {(uint8_t *)forms.bytes, degree},
+                                       {(uint8_t *)forms.floats, degree * sizeof(float)},
                                        buf_span(&base64)};
         for (size_t i = 0; i < sizeof planted / sizeof planted[0]; i++) {
             const size_t size = listener.seen.size;
@@ -792,6 +880,7 @@ int main(void)
         cmocka_unit_test(test_story__a_node_that_never_starts_is_named),
         cmocka_unit_test(test_story__one_thread_per_node),
         cmocka_unit_test(test_story__bad_requests_change_nothing),
+        cmocka_unit_test(test_story__a_lying_payload_adds_nothing),
         cmocka_unit_test(test_story__an_update_is_never_seen_in_plain),
         cmocka_unit_test(test_story__the_secret_key_never_travels),
     };

@@ -109,7 +109,7 @@ static void random_settings(struct replay_rng *rng, uint32_t n_clients, char *te
         1 + replay_below(rng, 1000000), 1 + replay_below(rng, 1000000), replay_below(rng, 1025),
         1 + replay_below(rng, 1000), 1 + replay_below(rng, 65536),
         (double)replay_float(rng) * 99 + 1e-9, (double)replay_float(rng) * 0.999,
-        (const char *const[]){"none", "bfv", "capsule"}[replay_below(rng, 3)],
+        he_profile_name((enum he_profile)replay_below(rng, HE_PROFILES)),
         2 + replay_below(rng, 12), 1 + (double)replay_float(rng) * 1000,
         replay_below(rng, n_clients + 1), 1 + replay_below(rng, 64),
         replay_below(rng, 2) ? "true" : "false");

@@ -124,7 +124,7 @@ static void test_schema__agrees_with_reader(void **state)
         }
     }
     assert_int_equal(numbers, 16);
-    assert_int_equal(words, 5);
+    assert_int_equal(words, 6);
     json_decref(schema);
 }
 
@@ -159,7 +159,7 @@ static void test_fields__text(void **state)
     const char *text = buf_text(&out);
     assert_non_null(strstr(text, "encryption.value_bits"));
     assert_non_null(strstr(text, "a whole number, 2 .. 24; default 16"));
-    assert_non_null(strstr(text, "\"none\", \"bfv\", \"capsule\"; default \"capsule\""));
+    assert_non_null(strstr(text, "\"none\", \"bfv\", \"capsule\", \"seal-ckks\"; default \"capsule\""));
     assert_non_null(strstr(text, "train.learning_rate"));
     assert_non_null(strstr(text, "; default 0.1\n"));
     assert_non_null(strstr(text, "client.index"));

@@ -30,8 +30,9 @@ static void test_plan__frames_cover_every_parameter_once(void **state)
 {
     (void)state;
     static const size_t sizes[] = {1, 4095, 4096, 4097, 8192, 8193, 100000};
-    static const enum he_profile profiles[] = {HE_NONE, HE_BFV, HE_CAPSULE};
-    for (size_t p = 0; p < 3; p++) {
+    static const enum he_profile profiles[] = {HE_NONE, HE_BFV, HE_CAPSULE,
+                                               HE_SEAL_CKKS};
+    for (size_t p = 0; p < 4; p++) {
         for (size_t s = 0; s < sizeof sizes / sizeof sizes[0]; s++) {
             const struct fed_plan plan = plan_of(profiles[p], sizes[s], 8200, 12);
             size_t covered = 0;
@@ -117,6 +118,28 @@ static void test_plan__what_a_frame_says_of_itself_is_checked(void **state)
     assert_int_equal(fed_plan_check(&plan, &f, &why), CAIRN_ERR_REFUSED);
 }
 
+static void test_plan__fields_are_below_their_primes(void **state)
+{
+    (void)state;
+    static uint8_t payload[2 << 20];
+    static const uint8_t one[2] = {4, 0};
+    const struct fed_plan plan = plan_of(HE_SEAL_CKKS, 5000, 8192, 12);
+    struct cairn_problem why = {0};
+    struct wire_frame f = good_frame(&plan, payload, one);
+    assert_true(f.payload.size <= sizeof payload);
+    assert_int_equal(fed_plan_check_fields(&plan, &f, &why), 0);
+    memset(payload + f.payload.size - 5, 0xff, 5); /* the last field, modulo the third prime */
+    assert_int_equal(fed_plan_check_fields(&plan, &f, &why), CAIRN_ERR_REFUSED);
+    assert_non_null(strstr(why.what, "frame 0: payload section 5: field 16383 is not"));
+    /* anything is a field of 2^K */
+    const struct fed_plan capsule = plan_of(HE_CAPSULE, 5000, 8192, 12);
+    memset(payload, 0xff, sizeof payload);
+    f = good_frame(&capsule, payload, one);
+    assert_int_equal(fed_plan_check_fields(&capsule, &f, &why), 0);
+    f = (struct wire_frame){.params_id = plan.he.short_id}; /* nobody's frame has no payload */
+    assert_int_equal(fed_plan_check_fields(&plan, &f, &why), 0);
+}
+
 static void test_plan__nobody_brings_nothing(void **state)
 {
     (void)state;
@@ -140,6 +163,7 @@ int main(void)
         cmocka_unit_test(test_plan__nothing_to_train_is_refused),
         cmocka_unit_test(test_plan__batches_stay_within_their_limit),
         cmocka_unit_test(test_plan__what_a_frame_says_of_itself_is_checked),
+        cmocka_unit_test(test_plan__fields_are_below_their_primes),
         cmocka_unit_test(test_plan__nobody_brings_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

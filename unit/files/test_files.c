@@ -153,7 +153,7 @@ static void add_all(struct replay_rng *rng)
 static void test_files__mean_is_exact_in_any_grouping(void **state)
 {
     (void)state;
-    static const char *const profiles[] = {"none", "bfv", "capsule"};
+    static const char *const profiles[] = {"none", "bfv", "capsule", "seal-ckks"};
     static float models[CLIENTS * N];
     static float mean[N];
     static float opened[N];
@@ -168,7 +168,7 @@ static void test_files__mean_is_exact_in_any_grouping(void **state)
     models[0] = 1; /* the ends of the range are in it */
     models[1] = -1;
     expected_mean(models, samples, 100, 12, 42, mean);
-    for (int p = 0; p < 3; p++) {
+    for (int p = 0; p < 4; p++) {
         assert_int_equal(keygen("key", profiles[p], 12, 100), 0);
         for (uint32_t c = 0; c < CLIENTS; c++) {
             struct cairn_encrypt_options o;
