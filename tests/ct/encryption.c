@@ -14,6 +14,7 @@
 
 #include "he.h"
 #include "he_choice.h"
+#include "he_ckks.h"
 #include "he_keys.h"
 #include "he_layout.h"
 #include "he_wide.h"
@@ -79,9 +80,13 @@ static void *room_for(size_t count, size_t size)
 
 static void expect_secret_key(const struct he_secret_key *key)
 {
-    const void *hat = key->wide != NULL ? (const void *)key->wide->hat : (const void *)key->hat;
-    ct_require(ct_is_secret(hat, key->wide != NULL ? sizeof key->wide->hat : sizeof key->hat),
-               "the secret key is secret");
+    struct span hat = {(const uint8_t *)key->hat, sizeof key->hat};
+    if (key->wide != NULL) {
+        hat = (struct span){(const uint8_t *)key->wide->hat, sizeof key->wide->hat};
+    } else if (key->ckks != NULL) {
+        hat = (struct span){(const uint8_t *)key->ckks->hat, sizeof key->ckks->hat};
+    }
+    ct_require(ct_is_secret(hat.data, hat.size), "the secret key is secret");
 }
 
 static void make_keys(struct experiment *e)
@@ -94,6 +99,12 @@ static void make_keys(struct experiment *e)
         ct_reveal(e->key->wide, sizeof *e->key->wide);
         return;
     }
+    if (e->key->ckks != NULL) {
+        const size_t half = sizeof e->key->ckks->pair / 2;
+        ct_require(ct_is_secret(e->key->ckks->pair, half), "b is secret so far");
+        ct_reveal(e->key->ckks, sizeof *e->key->ckks);
+        return;
+    }
     ct_require(ct_is_secret(e->key->b, sizeof e->key->b), "b is secret so far");
     ct_reveal(e->key, sizeof *e->key);
 }
@@ -101,7 +112,7 @@ static void make_keys(struct experiment *e)
 /* The secret key as bytes, and back. */
 static void file_the_secret_key(struct experiment *e)
 {
-    uint8_t id[HE_KEY_ID_SIZE], other_id[HE_KEY_ID_SIZE], bytes[HE_SECRET_KEY_WIDE_SIZE];
+    uint8_t id[HE_KEY_ID_SIZE], other_id[HE_KEY_ID_SIZE], bytes[HE_SECRET_KEY_CKKS_SIZE];
     const struct span file = {bytes, he_secret_key_size(e->secret)};
     ct_require(file.size <= sizeof bytes, "room for a key");
     ct_require(he_public_key_id(e->key, id) == 0, "he_public_key_id");
@@ -224,4 +235,5 @@ void ct_encryption(void)
     one_profile(HE_CAPSULE, 2048, 16, 12);
     one_profile(HE_BFV, 4096, 8, 15);
     one_profile(HE_CAPSULE, 4096, 17, 14);
+    one_profile(HE_SEAL_CKKS, 8192, 16, 15);
 }
