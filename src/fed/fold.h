@@ -13,13 +13,23 @@
  * Whoever receives frames, a switch or the aggregator, in plain or encrypted,
  * holds one of these. Each stream delivers its frames in index order, and a frame is
  * accepted at exactly the index that is expected from that stream, whole or not at all,
- * so nothing counts twice. A frame is complete when every stream has delivered it; complete frames are
- * taken in index order. What is held: one sum per frame that some stream has reached and
- * not every stream, never a copy per child.
+ * so nothing counts twice. A frame is complete when every live stream has delivered it;
+ * complete frames are taken in index order. What is held: one sum per frame that some
+ * stream has reached and that is not taken, never a copy per child, and none at or beyond
+ * base + window.
  *
- *   stream 0  ■ ■ ■ ■ □ □          next = 4
- *   stream 1  ■ ■ □ □ □ □          next = 2
- *             └─┘ complete   ^ sums of frames 2 and 3 are open
+ *   stream 0  ■ ■ ■ ■ ■ □ □ □      next = 5: busy, until base moves
+ *   stream 1  ■ ■ ■ □ □ □ □ □      next = 3
+ *   stream 2  ■ □ □ □ □ □ □ □      dead; when it comes back it goes on at 2
+ *             ^   ^     ^
+ *          base   taken base + window
+ *
+ * base is where this node's care begins: the parent has what is below. It moves when
+ * it is told to (fed_fold_move), so sums that were taken but not handed over still count
+ * against the window.
+ *
+ * At any time each stream has delivered every frame of [taken, its next). What it missed
+ * below, while it was dead, stays missed: those frames' contributor sets say so.
  *
  * Pure state: no I/O, no clock. One thread at a time.
  */
@@ -36,23 +46,43 @@ struct fed_sum {
 
 void fed_sum_release(struct fed_sum *sum);
 
-/** @param streams  copied; n >= 1.  @param plan  borrowed.  @retval CAIRN_ERR_NO_MEMORY */
+/**
+ * @param plan     borrowed
+ * @param streams  copied; n >= 1; all of them live
+ * @param window   frames that are held beyond the base at most, >= 1; more than the plan has is all
+ * @retval CAIRN_ERR_NO_MEMORY
+ */
 CAIRN_MUST_CHECK int fed_fold_new(const struct fed_plan *plan, const struct fed_stream *streams,
-                                  size_t n, struct fed_fold **out);
+                                  size_t n, uint32_t window, struct fed_fold **out);
 void fed_fold_free(struct fed_fold *fold);
 
-/** Drop what is held and begin a round: every stream starts at frame 0. */
-void fed_fold_open(struct fed_fold *fold, uint32_t round);
+/**
+ * Drop what is held and begin a round, or go back within one: every stream is expected at frame
+ * `first` (at most n_frames), base = taken = first. Opens a closed fold. Who is live stays as it is.
+ */
+void fed_fold_open(struct fed_fold *fold, uint32_t round, uint32_t first);
 /** The open round; 0 before the first. */
 uint32_t fed_fold_round(const struct fed_fold *fold);
 
 /**
- * Take in one frame of a stream. Whoever read it has checked its digest and, where it passes
- * fed_plan_check, its fields (fed_plan_check_fields): both take long, and need no lock.
+ * Would a frame with this index be taken in? What headers alone can tell; nothing is changed.
+ * The index expected of a stream is the one after its last, or `taken` where that is more.
  * @param origin     node number of the stream
  * @param[out] next  the index that is expected from this stream now, also on failure; 0 for an unknown one
  * @retval CAIRN_ERR_UNKNOWN      no such stream here
- * @retval CAIRN_ERR_WRONG_INDEX  not the expected frame, or all have been delivered
+ * @retval CAIRN_ERR_CLOSED       no round is open, or it was closed, or every frame that this
+ *                                stream still has was taken without it
+ * @retval CAIRN_ERR_WRONG_INDEX  not the expected frame, or the stream has delivered all
+ * @retval CAIRN_ERR_BUSY         the expected one, but at or beyond base + window: again later
+ */
+CAIRN_MUST_CHECK int fed_fold_expect(const struct fed_fold *fold, uint32_t origin, uint32_t index,
+                                     uint32_t *next, struct cairn_problem *why);
+
+/**
+ * Take in one frame of a stream. Whoever read it has checked its digest and, where it passes
+ * fed_plan_check, its fields (fed_plan_check_fields): both take long, and need no lock.
+ * A dead stream is live again.
+ * @retval what fed_fold_expect refuses, with `next` as there, and
  * @retval CAIRN_ERR_REFUSED      fails fed_plan_check; more contributors than the stream has clients; a client
  *                                that is already in the sum; weights that overflow
  * @retval CAIRN_ERR_NO_MEMORY
@@ -62,15 +92,34 @@ CAIRN_MUST_CHECK int fed_fold_accept(struct fed_fold *fold, uint32_t origin,
                                      const struct wire_frame *frame, uint32_t *next,
                                      struct cairn_problem *why);
 
-/** Is the next frame in index order complete? */
-bool fed_fold_ready(const struct fed_fold *fold);
-/** Move the next complete frame out; only when fed_fold_ready. */
-void fed_fold_take(struct fed_fold *fold, struct fed_sum *out);
-/** Frames taken in this round. */
-uint32_t fed_fold_taken(const struct fed_fold *fold);
+/** A dead stream is not waited for; what it delivered stays in. Unknown origins are ignored. */
+void fed_fold_set_live(struct fed_fold *fold, uint32_t origin, bool live);
 
-/** A stream that has not delivered everything: its origin and how far it is. i counts from 0.
+/** Is the next frame in index order complete: delivered by each live stream, of which there is one,
+ * or the fold closed? */
+bool fed_fold_ready(const struct fed_fold *fold);
+/** Move the next complete frame out; only when fed_fold_ready. Does not move base. */
+void fed_fold_take(struct fed_fold *fold, struct fed_sum *out);
+/** Frames 0 .. taken-1 are out of the fold, or were below `first` when it was opened. */
+uint32_t fed_fold_taken(const struct fed_fold *fold);
+/** Frames below `base` are no longer this node's care: the parent has them, or they are opened.
+ * Base never moves back, and never beyond what is taken. */
+void fed_fold_move(struct fed_fold *fold, uint32_t base);
+
+/** From now on nothing is accepted, and every remaining frame is complete with what it has, also
+ * with nobody. */
+void fed_fold_close(struct fed_fold *fold);
+bool fed_fold_closed(const struct fed_fold *fold);
+
+/** Clients who are through: the contributors of the last frame, of each stream that delivered it.
+ * A client that has nothing to contribute is not counted, also when its frames came. */
+uint32_t fed_fold_through(const struct fed_fold *fold);
+/** Has every live stream delivered everything, and is there a live one? */
+bool fed_fold_all_through(const struct fed_fold *fold);
+
+/** A stream that has not delivered everything, live or dead: its origin and how far it is. i counts from 0.
  * @return false when there is no i-th such stream */
-bool fed_fold_missing(const struct fed_fold *fold, size_t i, uint32_t *origin, uint32_t *next);
+bool fed_fold_missing(const struct fed_fold *fold, size_t i, uint32_t *origin, uint32_t *next,
+                      bool *live);
 
 #endif

@@ -13,7 +13,7 @@ int receiver_init(struct receiver *in, const struct role_host *host, const struc
 {
     *in = (struct receiver){.host = host, .plan = plan};
     memcpy(in->experiment, experiment, WIRE_EXPERIMENT);
-    const int err = fed_fold_new(plan, streams, n_streams, &in->fold);
+    const int err = fed_fold_new(plan, streams, n_streams, plan->n_frames, &in->fold);
     if (err == 0) {
         pthread_mutex_init(&in->lock, NULL);
     }
@@ -32,7 +32,7 @@ void receiver_release(struct receiver *in)
 void receiver_open(struct receiver *in, uint32_t round)
 {
     pthread_mutex_lock(&in->lock);
-    fed_fold_open(in->fold, round);
+    fed_fold_open(in->fold, round, 0);
     in->fold_s = 0;
     pthread_mutex_unlock(&in->lock);
 }
@@ -159,7 +159,8 @@ void receiver_waiting_for(struct receiver *in, const char *(*name)(void *ctx, ui
     text[0] = '\0';
     pthread_mutex_lock(&in->lock);
     uint32_t origin, next;
-    for (size_t i = 0; used < size && fed_fold_missing(in->fold, i, &origin, &next); i++) {
+    bool live;
+    for (size_t i = 0; used < size && fed_fold_missing(in->fold, i, &origin, &next, &live); i++) {
         const int n = snprintf(text + used, size - used, "%s%s (%u frames came)",
                                used > 0 ? ", " : "", name(ctx, origin), (unsigned)next);
         used += n > 0 ? (size_t)n : 0;
