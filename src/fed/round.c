@@ -2,11 +2,12 @@
 #include "round.h"
 
 void fed_round_begin(struct fed_round *round, uint32_t number, uint32_t n_frames,
-                     uint32_t privacy_floor)
+                     uint32_t privacy_floor, uint32_t quorum)
 {
     *round = (struct fed_round){.number = number,
                                 .n_frames = n_frames,
                                 .privacy_floor = privacy_floor,
+                                .quorum = quorum,
                                 .fewest = UINT32_MAX};
 }
 
@@ -29,9 +30,12 @@ int fed_round_decide(struct fed_round *round, const struct fed_sum *sum,
     *verdict = FED_OPEN;
     if (sum->contributors < round->privacy_floor) {
         *verdict = FED_KEEP_FLOOR;
+    } else if (sum->contributors < round->quorum) {
+        *verdict = FED_KEEP_QUORUM;
     } else if (sum->weight == 0) {
         *verdict = FED_KEEP_NOTHING;
     }
+    round->opened += *verdict == FED_OPEN;
     round->kept += *verdict != FED_OPEN;
     return 0;
 }

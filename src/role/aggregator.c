@@ -264,7 +264,7 @@ static int write_message(struct aggregator *a, uint16_t flags)
 static uint64_t open_round(struct aggregator *a, uint32_t number)
 {
     const struct fed_settings *s = &a->config->settings;
-    fed_round_begin(&a->round, number, a->plan.n_frames, s->privacy_floor);
+    fed_round_begin(&a->round, number, a->plan.n_frames, s->privacy_floor, 1);
     a->entry = (struct roundlog_entry){.round = number,
                                        .start_us = a->host->clock->wall_us(a->host->clock->ctx)};
     a->round_began_ns = now_ns(a);
