@@ -5,8 +5,18 @@
 
 #include "sizes.h"
 
+/* Pieces end at multiples of this, so that they begin aligned in whatever holds the model. */
+enum { PIECE_UNIT = 1024 };
+
+static size_t piece_params_of(size_t batch_bytes)
+{
+    const size_t params = batch_bytes / sizeof(float);
+    return params < PIECE_UNIT ? PIECE_UNIT : params - params % PIECE_UNIT;
+}
+
 int fed_plan_init(struct fed_plan *plan, const struct he_params *he, size_t n_params,
-                  size_t frame_params, uint32_t n_clients, struct cairn_problem *why)
+                  size_t frame_params, uint32_t n_clients, size_t batch_bytes,
+                  struct cairn_problem *why)
 {
     if (n_params == 0 || n_clients == 0) {
         return problem_set(why, CAIRN_ERR_CONFIG, "give the model at least one layer",
@@ -23,11 +33,18 @@ int fed_plan_init(struct fed_plan *plan, const struct he_params *he, size_t n_pa
                            "%zu parameters make %zu frames, more than fit 32 bits", n_params,
                            frames);
     }
+    const size_t piece = piece_params_of(batch_bytes);
+    if (size_ceil_div(n_params, piece) > UINT32_MAX) {
+        return problem_set(why, CAIRN_ERR_CONFIG, "raise server.batch_bytes",
+                           "%zu parameters in pieces of %zu are more than fit 32 bits", n_params,
+                           piece);
+    }
     *plan = (struct fed_plan){.he = *he,
                               .n_params = n_params,
                               .frame_params = whole,
                               .n_frames = (uint32_t)frames,
-                              .n_clients = n_clients};
+                              .n_clients = n_clients,
+                              .piece_params = piece};
     return 0;
 }
 
@@ -40,6 +57,17 @@ size_t fed_plan_count(const struct fed_plan *plan, uint32_t frame)
 {
     const size_t rest = plan->n_params - fed_plan_first(plan, frame);
     return rest < plan->frame_params ? rest : plan->frame_params;
+}
+
+uint32_t fed_plan_pieces(const struct fed_plan *plan)
+{
+    return (uint32_t)size_ceil_div(plan->n_params, plan->piece_params);
+}
+
+size_t fed_plan_piece_count(const struct fed_plan *plan, uint32_t piece)
+{
+    const size_t rest = plan->n_params - plan->piece_params * piece;
+    return rest < plan->piece_params ? rest : plan->piece_params;
 }
 
 size_t fed_plan_set_bytes(const struct fed_plan *plan)
@@ -62,6 +90,14 @@ uint32_t fed_plan_batch_frames(const struct fed_plan *plan, size_t batch_bytes)
         return 1;
     }
     return fit < plan->n_frames ? (uint32_t)fit : plan->n_frames;
+}
+
+uint32_t fed_plan_window(const struct fed_plan *plan, size_t window_bytes, size_t batch_bytes)
+{
+    const size_t fit = window_bytes / fed_plan_frame_bytes(plan);
+    const size_t least = 2 * (size_t)fed_plan_batch_frames(plan, batch_bytes);
+    const size_t frames = fit > least ? fit : least;
+    return frames < plan->n_frames ? (uint32_t)frames : plan->n_frames;
 }
 
 size_t fed_plan_batch_limit(const struct fed_plan *plan, size_t batch_bytes)
@@ -95,9 +131,8 @@ static int check_set(const struct fed_plan *plan, const struct wire_frame *frame
     }
     if (members != frame->contributors) {
         return problem_set(why, CAIRN_ERR_REFUSED, NULL,
-                           "frame %u: %u contributors, but its set has %u",
-                           (unsigned)frame->index, (unsigned)frame->contributors,
-                           (unsigned)members);
+                           "frame %u: %u contributors, but its set has %u", (unsigned)frame->index,
+                           (unsigned)frame->contributors, (unsigned)members);
     }
     return 0;
 }
@@ -110,11 +145,10 @@ int fed_plan_check(const struct fed_plan *plan, const struct wire_frame *frame,
                            (unsigned)frame->index, (unsigned)plan->n_frames);
     }
     if (frame->params_id != plan->he.short_id) {
-        return problem_set(why, CAIRN_ERR_REFUSED,
-                           "all nodes of an experiment must run the same config",
-                           "frame %u has parameter set %04x, expected %04x (%s)",
-                           (unsigned)frame->index, frame->params_id, plan->he.short_id,
-                           plan->he.id);
+        return problem_set(
+            why, CAIRN_ERR_REFUSED, "all nodes of an experiment must run the same config",
+            "frame %u has parameter set %04x, expected %04x (%s)", (unsigned)frame->index,
+            frame->params_id, plan->he.short_id, plan->he.id);
     }
     const bool nobody = frame->contributors == 0;
     const size_t expected =

@@ -11,8 +11,9 @@
 #include "he.h"
 
 /**
- * How the flattened model is cut into frames: the same for every node of an
- * experiment, derived from the parameters and never negotiated. Plain value, immutable.
+ * How the flattened model is cut into frames on its way up, and into pieces on its way down:
+ * the same for every node of an experiment, derived from the parameters and never negotiated. Plain
+ * value, immutable.
  */
 struct fed_plan {
     struct he_params he;
@@ -20,26 +21,38 @@ struct fed_plan {
     size_t frame_params; /* parameters in every frame but the last: whole chunks */
     uint32_t n_frames;
     uint32_t n_clients; /* bits of a contributor set */
+    size_t piece_params; /* parameters in every piece of the model on its way down but the last */
 };
 
 /**
  * @param n_params      at least 1
  * @param frame_params  wanted; rounded down to whole chunks, but at least one chunk
- * @retval CAIRN_ERR_CONFIG  no parameters, or more than 2^32 - 1 frames
+ * @param batch_bytes   bounds a piece, too: its parameters are 4 bytes each; rounded down to a
+ *                      multiple of 1024 parameters, but at least that many
+ * @retval CAIRN_ERR_CONFIG  no parameters, or more than 2^32 - 1 frames or pieces
  */
 CAIRN_MUST_CHECK int fed_plan_init(struct fed_plan *plan, const struct he_params *he,
                                    size_t n_params, size_t frame_params, uint32_t n_clients,
-                                   struct cairn_problem *why);
+                                   size_t batch_bytes, struct cairn_problem *why);
 /** First flattened parameter of a frame. */
 size_t fed_plan_first(const struct fed_plan *plan, uint32_t frame);
 /** Parameters in a frame, 1 .. frame_params. */
 size_t fed_plan_count(const struct fed_plan *plan, uint32_t frame);
+/** Pieces of the model, at least 1; piece k begins at parameter k * piece_params. */
+uint32_t fed_plan_pieces(const struct fed_plan *plan);
+/** Parameters in a piece, 1 .. piece_params. */
+size_t fed_plan_piece_count(const struct fed_plan *plan, uint32_t piece);
 /** Bytes of a contributor set: ceil(n_clients / 8). */
 size_t fed_plan_set_bytes(const struct fed_plan *plan);
 /** Bytes of the largest frame on the wire, header to digest. */
 size_t fed_plan_frame_bytes(const struct fed_plan *plan);
 /** Frames that go into one batch of at most batch_bytes, at least 1. */
 uint32_t fed_plan_batch_frames(const struct fed_plan *plan, size_t batch_bytes);
+/**
+ * Frames that a fold may hold: as many as fit window_bytes, but at least two batches, so that one
+ * can come in while another goes up, and at most all.
+ */
+uint32_t fed_plan_window(const struct fed_plan *plan, size_t window_bytes, size_t batch_bytes);
 /** The largest batch body that anybody may send under this plan. */
 size_t fed_plan_batch_limit(const struct fed_plan *plan, size_t batch_bytes);
 

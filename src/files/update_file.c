@@ -24,8 +24,9 @@ void update_header_release(struct update_header *header)
 int update_header_plan(struct update_header *header, struct cairn_problem *why)
 {
     struct cairn_problem inner;
+    /* a file holds the whole model at once: one piece */
     if (fed_plan_init(&header->plan, &header->params, header->shape.n_params, header->frame_params,
-                      header->params.max_contributors, &inner) != 0) {
+                      header->params.max_contributors, SIZE_MAX, &inner) != 0) {
         return problem_set(why, CAIRN_ERR_DATA, NULL, "%s", inner.what);
     }
     return 0;

@@ -820,7 +820,7 @@ static int make_plan(struct aggregator *a, struct cairn_problem *why)
     }
     return err != 0 ? err
                     : fed_plan_init(&a->plan, &he, a->trainer->shape->n_params, s->frame_params,
-                                    a->config->tree.n_clients, why);
+                                    a->config->tree.n_clients, s->batch_bytes, why);
 }
 
 int aggregator_new(const struct fed_config *config, struct span text, const struct role_host *host,

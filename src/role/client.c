@@ -518,7 +518,7 @@ static int make_plan(struct client *c, const struct fed_assignment *a, struct ca
     }
     return err != 0 ? err
                     : fed_plan_init(&c->plan, &he, (size_t)a->n_params, a->settings.frame_params,
-                                    a->n_clients, why);
+                                    a->n_clients, a->settings.batch_bytes, why);
 }
 
 static int allocate(struct client *c, uint32_t index)

@@ -522,7 +522,7 @@ int switch_new(struct fed_assignment *assignment, const struct role_host *host, 
                                why);
     if (err == 0) {
         err = fed_plan_init(&s->plan, &he, (size_t)assignment->n_params, settings->frame_params,
-                            assignment->n_clients, why);
+                            assignment->n_clients, settings->batch_bytes, why);
     }
     if (err == 0 && !assignment->self.dumb) {
         err = make_fold(s, assignment);

@@ -23,7 +23,7 @@ static int begin(void **state)
     struct he_params he;
     struct cairn_problem why = {0};
     if (he_params_choose(HE_NONE, 16, CLIENTS, &he, &why) != 0 ||
-        fed_plan_init(&plan, &he, PARAMS, PARAMS, CLIENTS, &why) != 0 ||
+        fed_plan_init(&plan, &he, PARAMS, PARAMS, CLIENTS, 1 << 16, &why) != 0 ||
         fed_fold_new(&plan, streams, CLIENTS, 1, &fold) != 0) {
         return -1;
     }

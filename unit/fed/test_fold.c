@@ -25,7 +25,7 @@ static int make_plan(void **state)
     if (he_params_choose(HE_NONE, 16, CLIENTS, &he, &why) != 0) {
         return -1;
     }
-    return fed_plan_init(&plan, &he, PARAMS, FRAME, CLIENTS, &why);
+    return fed_plan_init(&plan, &he, PARAMS, FRAME, CLIENTS, 1 << 16, &why);
 }
 
 struct test_frame {
@@ -844,7 +844,7 @@ static void test_fold__against_a_list_of_what_was_accepted(void **state)
     for (unsigned run = 0; run < 300; run++) {
         struct cairn_problem why = {0};
         const size_t n = 1 + replay_below(&rng, MOST_FRAMES * FRAME);
-        assert_int_equal(fed_plan_init(&plan, &before.he, n, FRAME, CLIENTS, &why), 0);
+        assert_int_equal(fed_plan_init(&plan, &before.he, n, FRAME, CLIENTS, 1 << 16, &why), 0);
         run_against_model(&rng);
     }
     plan = before;

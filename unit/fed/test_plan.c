@@ -9,6 +9,8 @@
 
 #include "plan.h"
 
+enum { BATCH = 4 << 20 };
+
 static struct he_params params_of(enum he_profile profile, uint32_t clients)
 {
     struct he_params he;
@@ -22,7 +24,7 @@ static struct fed_plan plan_of(enum he_profile profile, size_t n, size_t frame, 
     const struct he_params he = params_of(profile, clients);
     struct fed_plan plan;
     struct cairn_problem why = {0};
-    assert_int_equal(fed_plan_init(&plan, &he, n, frame, clients, &why), 0);
+    assert_int_equal(fed_plan_init(&plan, &he, n, frame, clients, BATCH, &why), 0);
     return plan;
 }
 
@@ -60,7 +62,7 @@ static void test_plan__nothing_to_train_is_refused(void **state)
     const struct he_params he = params_of(HE_NONE, 3);
     struct fed_plan plan;
     struct cairn_problem why = {0};
-    assert_int_equal(fed_plan_init(&plan, &he, 0, 4096, 3, &why), CAIRN_ERR_CONFIG);
+    assert_int_equal(fed_plan_init(&plan, &he, 0, 4096, 3, BATCH, &why), CAIRN_ERR_CONFIG);
 }
 
 static void test_plan__batches_stay_within_their_limit(void **state)
@@ -73,6 +75,65 @@ static void test_plan__batches_stay_within_their_limit(void **state)
     assert_int_equal(fed_plan_batch_frames(&plan, WIRE_BATCH_HEADER + 3 * frame - 1), 2);
     assert_int_equal(fed_plan_batch_frames(&plan, (size_t)1 << 40), plan.n_frames);
     assert_true(fed_plan_batch_limit(&plan, 4 << 20) <= 4 << 20);
+}
+
+static void test_plan__pieces_cover_every_parameter_once(void **state)
+{
+    (void)state;
+    /* a piece is batch_bytes / 4 parameters, in whole 1024s */
+    static const struct {
+        size_t batch_bytes, piece_params;
+    } rows[] = {{0, 1024},      {4095, 1024},   {8191, 1024},    {8192, 2048},
+                {65536, 16384}, {65540, 16384}, {BATCH, 1048576}};
+    static const size_t sizes[] = {1, 1023, 1024, 1025, 16384, 16385, 100000, 1048577};
+    for (size_t r = 0; r < sizeof rows / sizeof rows[0]; r++) {
+        for (size_t s = 0; s < sizeof sizes / sizeof sizes[0]; s++) {
+            const struct he_params he = params_of(HE_NONE, 12);
+            struct fed_plan plan;
+            struct cairn_problem why = {0};
+            size_t covered = 0;
+            assert_int_equal(
+                fed_plan_init(&plan, &he, sizes[s], 8192, 12, rows[r].batch_bytes, &why), 0);
+            assert_int_equal(plan.piece_params, rows[r].piece_params);
+            for (uint32_t p = 0; p < fed_plan_pieces(&plan); p++) {
+                assert_int_equal(covered, p * plan.piece_params);
+                assert_in_range(fed_plan_piece_count(&plan, p), 1, plan.piece_params);
+                covered += fed_plan_piece_count(&plan, p);
+            }
+            assert_int_equal(covered, sizes[s]);
+        }
+    }
+}
+
+static void test_plan__numbers_of_frames_and_pieces_fit_32_bits(void **state)
+{
+    (void)state;
+    const struct he_params he = params_of(HE_NONE, 3);
+    const size_t most = (size_t)UINT32_MAX * 1024;
+    struct fed_plan plan;
+    struct cairn_problem why = {0};
+    assert_int_equal(fed_plan_init(&plan, &he, most, 1 << 20, 3, 4096, &why), 0);
+    assert_int_equal(fed_plan_pieces(&plan), UINT32_MAX);
+    assert_int_equal(fed_plan_init(&plan, &he, most + 1, 1 << 20, 3, 4096, &why), CAIRN_ERR_CONFIG);
+    assert_non_null(strstr(why.hint, "batch_bytes"));
+    const size_t frames = (size_t)UINT32_MAX * he.chunk_params + 1;
+    assert_int_equal(fed_plan_init(&plan, &he, frames, 1, 3, SIZE_MAX, &why), CAIRN_ERR_CONFIG);
+    assert_non_null(strstr(why.hint, "frame_params"));
+}
+
+static void test_plan__the_window_holds_two_batches_at_least(void **state)
+{
+    (void)state;
+    const struct fed_plan plan = plan_of(HE_CAPSULE, 1000000, 8192, 12);
+    const size_t frame = fed_plan_frame_bytes(&plan);
+    const size_t batch_of_3 = WIRE_BATCH_HEADER + 3 * frame;
+    assert_int_equal(fed_plan_window(&plan, 0, batch_of_3), 6);
+    assert_int_equal(fed_plan_window(&plan, 7 * frame - 1, batch_of_3), 6);
+    assert_int_equal(fed_plan_window(&plan, 7 * frame, batch_of_3), 7);
+    assert_int_equal(fed_plan_window(&plan, SIZE_MAX, batch_of_3), plan.n_frames);
+    assert_int_equal(fed_plan_window(&plan, 0, SIZE_MAX), plan.n_frames);
+    const struct fed_plan small = plan_of(HE_CAPSULE, 10, 8192, 12);
+    assert_int_equal(fed_plan_window(&small, 0, 0), 1);
 }
 
 static struct wire_frame good_frame(const struct fed_plan *plan, const uint8_t *payload,
@@ -162,6 +223,9 @@ int main(void)
         cmocka_unit_test(test_plan__a_frame_is_at_least_one_chunk),
         cmocka_unit_test(test_plan__nothing_to_train_is_refused),
         cmocka_unit_test(test_plan__batches_stay_within_their_limit),
+        cmocka_unit_test(test_plan__pieces_cover_every_parameter_once),
+        cmocka_unit_test(test_plan__numbers_of_frames_and_pieces_fit_32_bits),
+        cmocka_unit_test(test_plan__the_window_holds_two_batches_at_least),
         cmocka_unit_test(test_plan__what_a_frame_says_of_itself_is_checked),
         cmocka_unit_test(test_plan__fields_are_below_their_primes),
         cmocka_unit_test(test_plan__nobody_brings_nothing),
