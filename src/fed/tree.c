@@ -51,14 +51,32 @@ static bool stream_origin(const struct fed_tree *tree, uint32_t from, uint32_t t
 uint32_t fed_tree_clients_below(const struct fed_tree *tree, uint32_t node)
 {
     uint32_t count = 0;
+    if (tree->nodes[node].type == FED_CLIENT) {
+        return 1;
+    }
     for (uint32_t i = 0; i < tree->n_nodes; i++) {
         uint32_t origin;
-        if (tree->nodes[i].type == FED_CLIENT &&
-            (i == node || stream_origin(tree, i, node, &origin))) {
-            count++;
-        }
+        count += tree->nodes[i].type == FED_CLIENT && stream_origin(tree, i, node, &origin);
     }
     return count;
+}
+
+uint32_t fed_tree_height(const struct fed_tree *tree, uint32_t node)
+{
+    const struct fed_node *nodes = tree->nodes;
+    uint32_t height = 0;
+    if (nodes[node].n_children == 0) {
+        return 0;
+    }
+    for (uint32_t i = 0; i < tree->n_nodes; i++) {
+        uint32_t origin;
+        const bool higher =
+            nodes[i].type == FED_CLIENT && nodes[i].depth > nodes[node].depth + height;
+        if (higher && stream_origin(tree, i, node, &origin)) {
+            height = nodes[i].depth - nodes[node].depth;
+        }
+    }
+    return height;
 }
 
 /* The origins of the streams that arrive at `node`, in tree order. stack and out hold n_nodes each.
@@ -82,6 +100,29 @@ static size_t list_origins(const struct fed_tree *tree, uint32_t node, uint32_t 
         }
     }
     return n;
+}
+
+/* The child of `node` at or above `origin`, which is below `node`. */
+static uint32_t child_towards(const struct fed_tree *tree, uint32_t node, uint32_t origin)
+{
+    while (tree->nodes[origin].parent != node) {
+        origin = tree->nodes[origin].parent;
+    }
+    return origin;
+}
+
+/* Which of `node`'s children each stream comes through. Streams are in tree order, and each child
+ * brings one, so the next one comes through the same child or the next. */
+static void name_children(const struct fed_tree *tree, uint32_t node, struct fed_stream *streams,
+                          size_t n)
+{
+    const uint32_t *children = &tree->children[tree->nodes[node].first_child];
+    uint32_t child = 0;
+    for (size_t i = 0; i < n; i++) {
+        const uint32_t through = child_towards(tree, node, streams[i].origin);
+        child += children[child] != through;
+        streams[i].child = child;
+    }
 }
 
 int fed_tree_streams(const struct fed_tree *tree, uint32_t node, struct fed_stream **out, size_t *n)
@@ -113,6 +154,7 @@ int fed_tree_streams(const struct fed_tree *tree, uint32_t node, struct fed_stre
     for (size_t i = 0; i < count; i++) {
         streams[i] = (struct fed_stream){.origin = origins[i], .n_clients = clients[origins[i]]};
     }
+    name_children(tree, node, streams, count);
     *out = streams;
     *n = count;
     err = 0;

@@ -46,12 +46,15 @@ struct fed_tree {
 struct fed_stream {
     uint32_t origin;    /* node number */
     uint32_t n_clients; /* clients below it that can contribute */
+    uint32_t child;     /* which of the parent's children it comes through, from 0 */
 };
 
 /** Streams that arrive at `node`, in tree order. *out is the caller's to free.
  * @retval CAIRN_ERR_NO_MEMORY */
 CAIRN_MUST_CHECK int fed_tree_streams(const struct fed_tree *tree, uint32_t node,
                                       struct fed_stream **out, size_t *n);
+/** Links from a node down to the client farthest below it: 0 for a client. */
+uint32_t fed_tree_height(const struct fed_tree *tree, uint32_t node);
 /** Clients at or below a node. */
 uint32_t fed_tree_clients_below(const struct fed_tree *tree, uint32_t node);
 const char *fed_type_name(enum fed_type type); /* "aggregator", "switch", "client" */

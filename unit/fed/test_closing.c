@@ -19,7 +19,7 @@ static const uint64_t start = 50 * SECOND;
 static int begin(void **state)
 {
     (void)state;
-    static const struct fed_stream streams[CLIENTS] = {{1, 1}, {2, 1}, {3, 1}};
+    static const struct fed_stream streams[CLIENTS] = {{1, 1, 0}, {2, 1, 1}, {3, 1, 2}};
     struct he_params he;
     struct cairn_problem why = {0};
     if (he_params_choose(HE_NONE, 16, CLIENTS, &he, &why) != 0 ||

@@ -37,7 +37,8 @@ static uint32_t find(const struct fed_tree *tree, const char *host)
 }
 
 static void assert_streams(const struct fed_tree *tree, const char *node,
-                           const char *const *origins, const uint32_t *clients, size_t n)
+                           const char *const *origins, const uint32_t *clients,
+                           const uint32_t *children, size_t n)
 {
     struct fed_stream *streams;
     size_t found;
@@ -46,6 +47,7 @@ static void assert_streams(const struct fed_tree *tree, const char *node,
     for (size_t i = 0; i < n; i++) {
         assert_string_equal(tree->nodes[streams[i].origin].host, origins[i]);
         assert_int_equal(streams[i].n_clients, clients[i]);
+        assert_int_equal(streams[i].child, children[i]);
     }
     free(streams);
 }
@@ -63,18 +65,22 @@ static void test_tree__three_levels(void **state)
     assert_int_equal(file_read(path, 1 << 20, &text, &why), 0);
     read_tree(buf_span(&text), &c);
     assert_streams(&c.tree, "127.0.0.1", (const char *const[]){"127.0.0.2", "127.0.0.3"},
-                   (const uint32_t[]){7, 5}, 2);
+                   (const uint32_t[]){7, 5}, (const uint32_t[]){0, 1}, 2);
     assert_streams(&c.tree, "127.0.0.2",
                    (const char *const[]){"127.0.0.7", "127.0.0.8", "127.0.0.5"},
-                   (const uint32_t[]){3, 1, 3}, 3);
+                   (const uint32_t[]){3, 1, 3}, (const uint32_t[]){0, 0, 1}, 3);
     assert_streams(&c.tree, "127.0.0.4", (const char *const[]){"127.0.0.7", "127.0.0.8"},
-                   (const uint32_t[]){3, 1}, 2);
+                   (const uint32_t[]){3, 1}, (const uint32_t[]){0, 1}, 2);
     assert_streams(&c.tree, "127.0.0.6", (const char *const[]){"127.0.0.10", "127.0.0.22"},
-                   (const uint32_t[]){4, 1}, 2);
-    assert_streams(&c.tree, "127.0.0.22", NULL, NULL, 0);
+                   (const uint32_t[]){4, 1}, (const uint32_t[]){0, 1}, 2);
+    assert_streams(&c.tree, "127.0.0.22", NULL, NULL, NULL, 0);
     assert_int_equal(fed_tree_clients_below(&c.tree, 0), 12);
     assert_int_equal(fed_tree_clients_below(&c.tree, find(&c.tree, "127.0.0.4")), 4);
     assert_int_equal(fed_tree_clients_below(&c.tree, find(&c.tree, "127.0.0.22")), 1);
+    assert_int_equal(fed_tree_height(&c.tree, 0), 4);
+    assert_int_equal(fed_tree_height(&c.tree, find(&c.tree, "127.0.0.4")), 2);
+    assert_int_equal(fed_tree_height(&c.tree, find(&c.tree, "127.0.0.6")), 2); /* 1 and 2 */
+    assert_int_equal(fed_tree_height(&c.tree, find(&c.tree, "127.0.0.22")), 0);
     fed_config_release(&c);
     buf_release(&text);
 }
@@ -105,6 +111,21 @@ static uint32_t expect_clients(const struct random_tree *t, uint32_t node)
     return n;
 }
 
+static uint32_t expect_height(const struct random_tree *t, uint32_t node)
+{
+    uint32_t height = 0;
+    for (uint32_t i = node + 1; i < t->n; i++) {
+        const uint32_t below = t->parent[i] == node ? 1 + expect_height(t, i) : 0;
+        height = below > height ? below : height;
+    }
+    return height;
+}
+
+static bool is_below(const struct random_tree *t, uint32_t node, uint32_t top)
+{
+    return node == top || (node != 0 && is_below(t, t->parent[node], top));
+}
+
 static void check_tree(const struct random_tree *t, const struct fed_tree *tree)
 {
     assert_int_equal(tree->n_nodes, t->n);
@@ -117,11 +138,15 @@ static void check_tree(const struct random_tree *t, const struct fed_tree *tree)
         assert_int_equal(node->parent, i == 0 ? 0 : t->parent[i]);
         assert_int_equal(node->depth, i == 0 ? 0 : tree->nodes[node->parent].depth + 1);
         assert_int_equal(fed_tree_clients_below(tree, i), expect_clients(t, i));
+        assert_int_equal(fed_tree_height(tree, i), expect_height(t, i));
         assert_int_equal(fed_tree_streams(tree, i, &streams, &n), 0);
         assert_int_equal(n, expect_streams(t, i, origins));
         for (size_t k = 0; k < n; k++) {
             assert_int_equal(streams[k].origin, origins[k]);
             assert_int_equal(streams[k].n_clients, expect_clients(t, origins[k]));
+            assert_in_range(streams[k].child, 0, node->n_children - 1);
+            assert_true(
+                is_below(t, origins[k], tree->children[node->first_child + streams[k].child]));
             clients += streams[k].n_clients;
         }
         assert_int_equal(clients, node->type == FED_CLIENT ? 0 : expect_clients(t, i));
