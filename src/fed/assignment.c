@@ -69,9 +69,10 @@ static json_t *stream_objects(const struct fed_tree *tree, uint32_t node)
     json_t *list = json_array();
     bool good = fed_tree_streams(tree, node, &streams, &n) == 0;
     for (size_t i = 0; i < n && good; i++) {
-        good = json_array_append_new(list,
-                                     json_pack("{s:I,s:I}", "origin", (json_int_t)streams[i].origin,
-                                               "clients", (json_int_t)streams[i].n_clients)) == 0;
+        good = json_array_append_new(list, json_pack("{s:I,s:I,s:I}", "origin",
+                                                     (json_int_t)streams[i].origin, "clients",
+                                                     (json_int_t)streams[i].n_clients, "child",
+                                                     (json_int_t)streams[i].child)) == 0;
     }
     free(streams);
     if (!good) {
@@ -116,12 +117,16 @@ static bool put_session(json_t *document, const struct fed_config *config, uint3
     const struct fed_tree *tree = &config->tree;
     const struct fed_node *node = &tree->nodes[number];
     const struct fed_node *parent = &tree->nodes[node->parent];
-    struct config_session plain = {.node = number,
-                                   .iterations = config->iterations,
-                                   .n_clients = tree->n_clients,
-                                   .n_params = session->n_params,
-                                   .n_tensors = session->n_tensors,
-                                   .parent_type = parent->type};
+    struct config_session plain = {
+        .node = number,
+        .iterations = config->iterations,
+        .n_clients = tree->n_clients,
+        .n_params = session->n_params,
+        .n_tensors = session->n_tensors,
+        .parent_type = parent->type,
+        .quorum =
+            fed_quorum(&config->settings, tree->n_clients, fed_tree_clients_below(tree, number)),
+        .grace_s = fed_grace_s(&config->settings, fed_tree_height(tree, number))};
     memcpy(plain.id, session->id, sizeof plain.id);
     memcpy(plain.nonce, session->nonce, sizeof plain.nonce);
     memcpy(plain.parent, parent->address, sizeof plain.parent);
@@ -204,12 +209,20 @@ static int read_children(struct intake *in, uint32_t list)
     return 0;
 }
 
+static uint64_t clients_that_arrive(const struct fed_assignment *a)
+{
+    uint64_t clients = 0;
+    for (size_t i = 0; i < a->n_streams; i++) {
+        clients += a->streams[i].n_clients;
+    }
+    return clients;
+}
+
 static int read_streams(struct intake *in, uint32_t list)
 {
     struct fed_assignment *out = in->out;
     const struct config_place *places = in->r->doc.places;
     size_t n = json_array_size(places[list].json);
-    uint64_t clients = 0;
     out->streams = size_alloc_array(n + 1, sizeof *out->streams);
     if (out->streams == NULL) {
         return CAIRN_ERR_NO_MEMORY;
@@ -217,11 +230,10 @@ static int read_streams(struct intake *in, uint32_t list)
     for (uint32_t i = places[list].first_child; i != 0; i = places[i].next) {
         struct config_stream stream = {0};
         read_element(in->r, i, config_stream, "session.streams: ", &stream);
-        out->streams[out->n_streams++] =
-            (struct fed_stream){.origin = stream.origin, .n_clients = stream.clients};
-        clients += stream.clients;
+        out->streams[out->n_streams++] = (struct fed_stream){
+            .origin = stream.origin, .n_clients = stream.clients, .child = stream.child};
     }
-    if (clients > in->plain.n_clients) {
+    if (clients_that_arrive(out) > in->plain.n_clients) {
         config_fault(in->r, list, "session.streams: more clients than session.n_clients");
     }
     return 0;
@@ -286,6 +298,16 @@ static bool same_children(const struct config_doc *doc, uint32_t receive,
     return k == a->n_children;
 }
 
+static bool every_stream_has_a_child(const struct fed_assignment *a)
+{
+    for (size_t i = 0; i < a->n_streams; i++) {
+        if (a->streams[i].child >= a->n_children) {
+            return false;
+        }
+    }
+    return true;
+}
+
 /* The seed form and the session tell some things twice: they must agree. */
 static void check_agreement(struct intake *in, const struct config_object *root)
 {
@@ -308,8 +330,14 @@ static void check_agreement(struct intake *in, const struct config_object *root)
     if (client != (in->out->n_streams == 0)) {
         config_fault(r, in->at_session, "session.streams: a switch has streams, a client has none");
     }
+    if (!every_stream_has_a_child(in->out)) {
+        config_fault(r, in->at_session, "session.streams: comes through a child that is not there");
+    }
     if (!client && in->out->n_children == 0) {
         config_fault(r, in->at_session, "session.children: a switch has at least one child");
+    }
+    if (in->out->n_streams > 0 && plain->quorum > clients_that_arrive(in->out)) {
+        config_fault(r, in->at_session, "session.quorum: is more than the clients of all streams");
     }
 }
 
@@ -334,6 +362,8 @@ static void take_over(struct intake *in)
     out->n_clients = in->plain.n_clients;
     out->n_params = in->plain.n_params;
     out->n_tensors = in->plain.n_tensors;
+    out->quorum = in->plain.quorum;
+    out->grace_s = in->plain.grace_s;
     out->parent_type = in->plain.parent_type == FED_SWITCH ? FED_SWITCH : FED_AGGREGATOR;
     memcpy(out->parent, in->plain.parent, sizeof out->parent);
     memcpy(out->id, in->plain.id, sizeof out->id);

@@ -6,6 +6,7 @@
  */
 #include "config.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -17,6 +18,23 @@ void fed_config_release(struct fed_config *config)
 {
     fed_tree_release(&config->tree);
     *config = (struct fed_config){0};
+}
+
+uint32_t fed_quorum(const struct fed_settings *settings, uint32_t n_clients, uint32_t below)
+{
+    /* A decimal share is off by 2^-54 of itself, so its product by less than 10^-11 for all counts
+     * of clients: 0.07 of 100 is 7, not 8. */
+    const double slack = 1e-9;
+    const double share =
+        settings->quorum < 1 ? settings->quorum : settings->quorum / (double)n_clients;
+    const double clients = ceil(share * (double)below - slack);
+    return clients < 1 ? 1 : (uint32_t)clients;
+}
+
+double fed_grace_s(const struct fed_settings *settings, uint32_t height)
+{
+    const double grace = settings->grace_s * (double)height;
+    return grace < FED_LONGEST_S ? grace : FED_LONGEST_S; /* no deadline leaves more */
 }
 
 /* "runs/my first.json" -> "my-first": the file's name without folders and ending, other characters

@@ -30,6 +30,7 @@
  * Addresses are host or host:port (5000 when absent). "key" is accepted anywhere in a node and ignored.
  */
 enum { FED_MAX_LAYERS = 16, FED_NAME_SIZE = 64, FED_PATH_SIZE = 512, FED_MAX_CLIENTS = 10000 };
+enum { FED_LONGEST_S = 86400 }; /* a day: no wait is longer */
 
 enum fed_key_holder { FED_KEY_AGGREGATOR };
 
@@ -56,7 +57,9 @@ struct fed_settings {
     enum fed_key_holder key_holder;
     unsigned value_bits;
     /* round */
-    double deadline_s;      /* a round that is not complete by then fails, naming who is missing */
+    double deadline_s;      /* a round ends with those who have delivered by then */
+    double quorum;          /* below 1 a share of the clients, else their number: fed_quorum */
+    double grace_s;         /* after the quorum is through; 0 = wait for all until the deadline */
     uint32_t privacy_floor; /* 0 in the config = default: 3, or the number of clients where smaller */
     uint32_t frame_params;  /* parameters in a frame, before rounding down to whole chunks */
     /* server */
@@ -64,6 +67,8 @@ struct fed_settings {
     unsigned server_threads; /* of an aggregator that opens sums; 0 = one per processor */
     unsigned max_connections;
     uint32_t batch_bytes; /* largest batch body */
+    uint64_t window_bytes; /* sums that a node holds; fed_plan_window */
+    double heartbeat_s; /* how often a node asks its children for a sign of life */
     double start_timeout_s; /* how long the aggregator waits for its nodes */
     bool autostart; /* false: wait for POST /a/train */
     /* log */
@@ -76,6 +81,15 @@ struct fed_config {
     uint32_t iterations;
     struct fed_tree tree;
 };
+
+/**
+ * The quorum in clients, for a node that has `below` of all n_clients below it: the same share at
+ * every node, rounded up, at least 1.
+ */
+uint32_t fed_quorum(const struct fed_settings *settings, uint32_t n_clients, uint32_t below);
+/** How long a node of this height waits for stragglers: each level of the tree adds a grace, so that
+ * a child is not closed out by its parent while it waits itself. At most FED_LONGEST_S. */
+double fed_grace_s(const struct fed_settings *settings, uint32_t height);
 
 /** One fault of a config. */
 struct fed_fault {
@@ -127,8 +141,10 @@ struct fed_assignment {
     char (*children)[FED_ADDRESS_SIZE];
     enum fed_type *child_types;
     size_t n_children;
-    struct fed_stream *streams; /* that arrive here; of a folding switch */
+    struct fed_stream *streams; /* that arrive here, also at a dumb switch; a client has none */
     size_t n_streams;
+    uint32_t quorum; /* clients below this node that make one; 1 at a client */
+    double grace_s;  /* 0 = none */
     uint8_t id[16];
     uint8_t nonce[HE_NONCE_SIZE];
     struct buf public_key;

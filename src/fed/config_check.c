@@ -6,6 +6,7 @@
 #include "config_check.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 
 enum {
@@ -125,19 +126,20 @@ static void warn_of_floor(struct config_reader *r, uint32_t place, uint32_t floo
     }
 }
 
-static void check_floor(struct config_reader *r, const struct config_object *root,
+/* @return whether there is a floor now */
+static bool check_floor(struct config_reader *r, const struct config_object *root,
                         struct fed_settings *settings, uint32_t n_clients)
 {
     uint32_t place = place_of(r, root, "round", "privacy_floor");
     if (is_bad(r, place)) {
-        return;
+        return false;
     }
     if (settings->privacy_floor > n_clients) {
         config_fault(r, place,
                      "round.privacy_floor: %" PRIu32 " is more than the number of clients, %" PRIu32
                      ": no sum could ever be opened",
                      settings->privacy_floor, n_clients);
-        return;
+        return false;
     }
     if (settings->privacy_floor == 0) {
         settings->privacy_floor = n_clients < PRIVACY_FLOOR ? n_clients : PRIVACY_FLOOR;
@@ -146,6 +148,48 @@ static void check_floor(struct config_reader *r, const struct config_object *roo
         place = config_found(root, "others");
     }
     warn_of_floor(r, place, settings->privacy_floor, n_clients);
+    return true;
+}
+
+/* @return whether there is a quorum that makes sense */
+static bool check_quorum(struct config_reader *r, uint32_t place,
+                         const struct fed_settings *settings, uint32_t n_clients)
+{
+    const double quorum = settings->quorum;
+    if (is_bad(r, place)) {
+        return false;
+    }
+    if (quorum > 1 && quorum != floor(quorum)) {
+        config_fault(
+            r, place,
+            "round.quorum: %.15g is neither a share of the clients, below 1, nor a number of "
+            "clients",
+            quorum);
+        return false;
+    }
+    if (quorum > n_clients) {
+        config_fault(r, place,
+                     "round.quorum: %.15g is more than the number of clients, %" PRIu32
+                     ": no sum could ever change the model; below 1 it is a share of them",
+                     quorum, n_clients);
+        return false;
+    }
+    return true;
+}
+
+/* Only of a quorum that somebody wrote: the default gives way to the floor where clients are few. */
+static void warn_of_quorum(struct config_reader *r, const struct config_object *root,
+                           const struct fed_settings *settings, uint32_t n_clients)
+{
+    const uint32_t section = config_found(root, "round");
+    const uint32_t written = section != 0 ? config_doc_member(&r->doc, section, "quorum") : 0;
+    const uint32_t quorum = fed_quorum(settings, n_clients, n_clients);
+    if (written != 0 && quorum < settings->privacy_floor) {
+        config_warning(r, written,
+                       "round.quorum: %" PRIu32 " of %" PRIu32 " clients are fewer than "
+                       "round.privacy_floor, %" PRIu32 ", which decides: no smaller sum is opened",
+                       quorum, n_clients, settings->privacy_floor);
+    }
 }
 
 void config_check_settings(struct config_reader *r, const struct config_object *root,
@@ -155,7 +199,10 @@ void config_check_settings(struct config_reader *r, const struct config_object *
     if (check_lanes(r, root, settings, n_clients, &params)) {
         check_frame(r, root, settings, &params);
     }
-    check_floor(r, root, settings, n_clients);
+    const bool floor_good = check_floor(r, root, settings, n_clients);
+    if (check_quorum(r, place_of(r, root, "round", "quorum"), settings, n_clients) && floor_good) {
+        warn_of_quorum(r, root, settings, n_clients);
+    }
     uint32_t profile = place_of(r, root, "encryption", "profile");
     if (settings->profile == HE_NONE && !is_bad(r, profile)) {
         config_warning(r, profile,

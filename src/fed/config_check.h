@@ -7,8 +7,8 @@
 /** Faults for keys that come twice in one object. */
 void config_check_repeats(struct config_reader *r);
 /**
- * Settings against the number of clients: sums that could leave their lanes, the privacy floor,
- * frames that fit no batch. Sets the privacy floor where the config leaves it to cairn.
+ * Settings against the number of clients: sums that could leave their lanes, the privacy floor, the
+ * quorum, frames that fit no batch. Sets the privacy floor where the config leaves it to cairn.
  * @param root       the document, for places
  * @param n_clients  from 1 to FED_MAX_CLIENTS
  */

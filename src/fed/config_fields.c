@@ -71,8 +71,15 @@ static const struct config_field encryption[] = {
      .help = "bits of one quantised value of an update; 8 for the smallest uploads"},
 };
 static const struct config_field round_fields[] = {
-    {.name = "deadline_s", .kind = CONFIG_NUMBER, SETTING(deadline_s), RANGE(1, 86400),
+    {.name = "deadline_s", .kind = CONFIG_NUMBER, SETTING(deadline_s), RANGE(1, FED_LONGEST_S),
      .otherwise = 600, .help = "seconds after which a round ends with those who have delivered"},
+    {.name = "quorum", .kind = CONFIG_NUMBER, SETTING(quorum), RANGE(0, FED_MAX_CLIENTS),
+     .above_min = true, .otherwise = 0.5,
+     .help = "fewest clients in a sum that changes the model: below 1 a share of the clients, "
+             "rounded up; from 1 on their number"},
+    {.name = "grace_s", .kind = CONFIG_NUMBER, SETTING(grace_s), RANGE(0, FED_LONGEST_S),
+     .help = "seconds that stragglers have once the quorum has delivered, at each level of the "
+             "tree; 0 waits for every live client until the deadline"},
     {.name = "privacy_floor", .kind = CONFIG_INTEGER, SETTING(privacy_floor),
      RANGE(0, FED_MAX_CLIENTS),
      .help = "fewest clients in a sum that is opened: colluding clients to withstand + 2; 0 means "
@@ -91,7 +98,15 @@ static const struct config_field server[] = {
      .otherwise = 1024, .help = "open connections, on each node"},
     {.name = "batch_bytes", .kind = CONFIG_INTEGER, SETTING(batch_bytes), RANGE(65536, 268435456),
      .otherwise = 4194304, .help = "largest body of a request; holds at least one frame"},
-    {.name = "start_timeout_s", .kind = CONFIG_NUMBER, SETTING(start_timeout_s), RANGE(1, 86400),
+    {.name = "window_bytes", .kind = CONFIG_INTEGER, SETTING(window_bytes),
+     RANGE(65536, 1099511627776), .otherwise = 67108864,
+     .help = "memory for sums on each node that adds up; a child that is further ahead waits. Two "
+             "batches are always held"},
+    {.name = "heartbeat_s", .kind = CONFIG_NUMBER, SETTING(heartbeat_s), RANGE(0.1, 3600),
+     .otherwise = 5,
+     .help = "seconds between two questions whether a child is alive; it is suspect after 3 "
+             "without an answer, and after 6 no longer waited for"},
+    {.name = "start_timeout_s", .kind = CONFIG_NUMBER, SETTING(start_timeout_s), RANGE(1, FED_LONGEST_S),
      .otherwise = 60, .help = "seconds that the aggregator waits for its nodes"},
     {.name = "autostart", .kind = CONFIG_BOOL, SETTING(autostart), .otherwise = 1,
      .help = "begin as soon as all nodes are there; false waits for POST /a/train"},
@@ -180,6 +195,10 @@ static const struct config_field session[] = {
      .help = "where sums go"},
     {.name = "parent_type", .kind = CONFIG_WORD, SESSION(parent_type), .words = parent_words,
      .required = true, .help = "what the parent is"},
+    {.name = "quorum", .kind = CONFIG_INTEGER, SESSION(quorum), RANGE(1, FED_MAX_CLIENTS),
+     .required = true, .help = "clients that make a quorum here"},
+    {.name = "grace_s", .kind = CONFIG_NUMBER, SESSION(grace_s), RANGE(0, FED_LONGEST_S),
+     .required = true, .help = "seconds that stragglers have here"},
     {.name = "children", .kind = CONFIG_LIST, .required = true, .help = "who sends here"},
     {.name = "streams", .kind = CONFIG_LIST, .required = true, .help = "what arrives here"},
     {.name = "public_key", .kind = CONFIG_BASE64, .required = true,
@@ -196,6 +215,8 @@ static const struct config_field stream[] = {
      RANGE(1, UINT32_MAX), .required = true, .help = "number of the node whose frames these are"},
     {.name = "clients", .kind = CONFIG_INTEGER, INTO(struct config_stream, clients),
      RANGE(1, FED_MAX_CLIENTS), .required = true, .help = "clients below it"},
+    {.name = "child", .kind = CONFIG_INTEGER, INTO(struct config_stream, child),
+     RANGE(0, UINT32_MAX), .required = true, .help = "position of the child it comes through"},
 };
 
 const struct config_fields config_settings = {FIELDS(settings)};

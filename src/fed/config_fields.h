@@ -78,13 +78,15 @@ struct config_session {
     uint64_t n_params;
     char parent[FED_ADDRESS_SIZE];
     uint32_t parent_type; /* FED_AGGREGATOR or FED_SWITCH */
+    uint32_t quorum;
+    double grace_s;
 };
 struct config_child {
     char address[FED_ADDRESS_SIZE];
     uint32_t type; /* 0 client, 1 switch */
 };
 struct config_stream {
-    uint32_t origin, clients;
+    uint32_t origin, clients, child;
 };
 
 extern const struct config_fields config_settings;   /* into struct fed_settings */

@@ -81,7 +81,12 @@ static void check_assignment(const struct fed_config *c, uint32_t number,
     for (size_t i = 0; i < n; i++) {
         assert_int_equal(a->streams[i].origin, streams[i].origin);
         assert_int_equal(a->streams[i].n_clients, streams[i].n_clients);
+        assert_int_equal(a->streams[i].child, streams[i].child);
     }
+    const uint32_t below = fed_tree_clients_below(&c->tree, number);
+    assert_int_equal(a->quorum, fed_quorum(&c->settings, c->tree.n_clients, below));
+    assert_in_range(a->quorum, 1, below);
+    assert_true(a->grace_s == fed_grace_s(&c->settings, fed_tree_height(&c->tree, number)));
     free(streams);
     assert_memory_equal(a->id, session->id, sizeof a->id);
     assert_memory_equal(a->nonce, session->nonce, sizeof a->nonce);
@@ -103,16 +108,21 @@ static void random_settings(struct replay_rng *rng, uint32_t n_clients, char *te
         "\"resize\": %u}, \"train\": {\"epochs\": %u, \"batch\": %u, \"learning_rate\": %.17g, "
         "\"momentum\": %.17g}, \"encryption\": {\"profile\": \"%s\", \"value_bits\": %u}, "
         "\"round\": "
-        "{\"deadline_s\": %.17g, \"privacy_floor\": %u}, \"server\": {\"workers\": %u, "
-        "\"autostart\": %s},",
+        "{\"deadline_s\": %.17g, \"privacy_floor\": %u, \"quorum\": %.17g, \"grace_s\": %.17g}, "
+        "\"server\": {\"workers\": %u, \"autostart\": %s, \"window_bytes\": %u, "
+        "\"heartbeat_s\": %.17g},",
         (unsigned long long)(replay_u64(rng) >> 11), 1 + replay_below(rng, 1000000),
         1 + replay_below(rng, 1000000), 1 + replay_below(rng, 1000000), replay_below(rng, 1025),
         1 + replay_below(rng, 1000), 1 + replay_below(rng, 65536),
         (double)replay_float(rng) * 99 + 1e-9, (double)replay_float(rng) * 0.999,
         he_profile_name((enum he_profile)replay_below(rng, HE_PROFILES)),
         2 + replay_below(rng, 12), 1 + (double)replay_float(rng) * 1000,
-        replay_below(rng, n_clients + 1), 1 + replay_below(rng, 64),
-        replay_below(rng, 2) ? "true" : "false");
+        replay_below(rng, n_clients + 1),
+        replay_below(rng, 2) ? (double)replay_float(rng) * 0.99 + 0.001
+                             : 1 + replay_below(rng, n_clients),
+        replay_below(rng, 2) ? (double)replay_float(rng) * 9 : 0, 1 + replay_below(rng, 64),
+        replay_below(rng, 2) ? "true" : "false", 65536 + replay_below(rng, 1U << 30),
+        0.1 + (double)replay_float(rng) * 3000);
 }
 
 static void test_assignment__round_trip(void **state)
@@ -224,9 +234,21 @@ static const struct change changes[] = {
     {1, "session", "children", "[7]", "session.children: each element is an object"},
     {1, "session", "children", "[{\"address\": \"a\"}]", "session.children: \"type\" is missing"},
     {1, "session", "streams", "[]", "a switch has streams, a client has none"},
-    {1, "session", "streams", "[{\"origin\": 3, \"clients\": -1}]", "clients: -1 is too small"},
-    {3, "session", "streams", "[{\"origin\": 3, \"clients\": 1}]",
+    {1, "session", "streams", "[{\"origin\": 3, \"clients\": -1, \"child\": 0}]",
+     "clients: -1 is too small"},
+    {1, "session", "streams", "[{\"origin\": 3, \"clients\": 2}]",
+     "session.streams: \"child\" is missing"},
+    {1, "session", "streams", "[{\"origin\": 3, \"clients\": 2, \"child\": 2}]",
+     "session.streams: comes through a child that is not there"},
+    {3, "session", "streams", "[{\"origin\": 3, \"clients\": 1, \"child\": 0}]",
      "a switch has streams, a client has none"},
+    {1, "session", "quorum", "0", "session.quorum: 0 is too small"},
+    {1, "session", "quorum", "3", "session.quorum: is more than the clients of all streams"},
+    {1, "session", "quorum", "", "session.\"quorum\" is missing"},
+    {1, "session", "grace_s", "-0.5", "session.grace_s: -0.5 is too small"},
+    {1, "session", "grace_s", "", "session.\"grace_s\" is missing"},
+    {3, "round", "quorum", "4", "round.quorum: 4 is more than the number of clients, 3"},
+    {3, "round", "quorum", "2.5", "neither a share of the clients, below 1, nor a number"},
 };
 
 static void apply(json_t *document, const struct change *change)

@@ -170,6 +170,19 @@ static const struct bad bad_members[] = {
     /* settings against each other */
     {TRAIN, "\"round\": {\"privacy_floor\": @4}",
      "round.privacy_floor: 4 is more than the number of clients, 3", 1},
+    {TRAIN, "\"round\": {\"quorum\": @4}",
+     "round.quorum: 4 is more than the number of clients, 3: no sum could ever change the model; "
+     "below 1 it is a share of them",
+     1},
+    {TRAIN, "\"round\": {\"quorum\": @1.5}",
+     "round.quorum: 1.5 is neither a share of the clients, below 1, nor a number of clients", 1},
+    {TRAIN, "\"round\": {\"quorum\": @1.0000001}", "round.quorum: 1.0000001 is neither a share", 1},
+    {TRAIN, "\"round\": {\"quorum\": @0}",
+     "round.quorum: 0 is too small; allowed: a number, above 0 .. 10000", 1},
+    {TRAIN, "\"round\": {\"grace_s\": @-1}", "allowed: a number, 0 .. 86400", 1},
+    {TRAIN, "\"server\": {\"heartbeat_s\": @0.05}", "allowed: a number, 0.1 .. 3600", 1},
+    {TRAIN, "\"server\": {\"window_bytes\": @0}", "allowed: a whole number, 65536 .. 1099511627776",
+     1},
     {TRAIN, "\"round\": {\"frame_params\": @8388608}", "but server.batch_bytes is 4194304", 1},
     {TRAIN, "\"server\": {\"batch_bytes\": @65536}", "a frame of 4096 parameters needs ", 1},
 };
@@ -455,6 +468,8 @@ static void test_config__defaults(void **state)
     assert_int_equal(s->key_holder, FED_KEY_AGGREGATOR);
     assert_int_equal(s->value_bits, 16);
     assert_true(s->deadline_s == 600 && s->start_timeout_s == 60);
+    assert_true(s->quorum == 0.5 && s->grace_s == 0 && s->heartbeat_s == 5);
+    assert_int_equal(s->window_bytes, 67108864);
     assert_int_equal(s->privacy_floor, 3);
     assert_int_equal(s->frame_params, 524288);
     assert_int_equal(s->workers, 4);
@@ -530,7 +545,8 @@ static void test_config__every_setting(void **state)
         "\"batch\": 65536, \"learning_rate\": 100, \"momentum\": 0}, \"encryption\": {\"profile\": "
         "\"bfv\", \"key_holder\": \"aggregator\", \"value_bits\": 2}, \"round\": {\"deadline_s\": "
         "1.5, "
-        "\"privacy_floor\": 3, \"frame_params\": 2048}, \"server\": {\"workers\": 64, "
+        "\"privacy_floor\": 3, \"frame_params\": 2048, \"quorum\": 3, \"grace_s\": 86400}, "
+        "\"server\": {\"workers\": 64, \"window_bytes\": 1099511627776, \"heartbeat_s\": 0.1, "
         "\"max_connections\": 16, \"batch_bytes\": 268435456, \"start_timeout_s\": 86400, "
         "\"autostart\": false}, \"security\": {}, \"log\": {\"dir\": \"l\", \"runs\": \"r\"}",
         NULL, 0};
@@ -549,6 +565,8 @@ static void test_config__every_setting(void **state)
     assert_int_equal(c.settings.profile, HE_BFV);
     assert_int_equal(c.settings.batch_bytes, 268435456);
     assert_true(c.settings.deadline_s == 1.5 && !c.settings.autostart);
+    assert_true(c.settings.quorum == 3 && c.settings.grace_s == 86400);
+    assert_true(c.settings.window_bytes == UINT64_C(1) << 40 && c.settings.heartbeat_s == 0.1);
     fed_config_release(&c);
     fed_faults_release(&faults);
     free(text);
@@ -615,6 +633,12 @@ static void test_config__warnings(void **state)
         {4, "\"round\": {\"privacy_floor\": 1},", "1 lets a sum of a single client be opened", 1},
         {3, "\"encryption\": {\"profile\": \"none\"},", "updates travel unencrypted", 3},
         {12, "\"round\": {\"privacy_floor\": 7},", NULL, 7},
+        {12, "\"round\": {\"quorum\": 0.1},",
+         "2 of 12 clients are fewer than round.privacy_floor, 3, which decides", 3},
+        {12, "\"round\": {\"quorum\": 4, \"privacy_floor\": 5},", "4 of 12 clients are fewer", 5},
+        {12, "\"round\": {\"quorum\": 0.25},", NULL, 3},
+        {4, "\"round\": {\"quorum\": 1},", "1 of 4 clients are fewer", 3},
+        {4, "\"round\": {\"quorum\": 4},", NULL, 3},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         struct fed_config c;
@@ -629,6 +653,54 @@ static void test_config__warnings(void **state)
         fed_faults_release(&faults);
         free(text);
     }
+}
+
+/* Worked out by hand: shares are rounded up, and mean the same share at every node. */
+static void test_config__quorum_in_clients(void **state)
+{
+    (void)state;
+    static const struct {
+        double quorum;
+        uint32_t n_clients, below, clients;
+    } rows[] = {
+        {0.5, 12, 12, 6},
+        {0.5, 13, 13, 7},
+        {0.5, 1, 1, 1},
+        {0.001, 12, 12, 1},
+        {0.999, 12, 12, 12},
+        {0.07, 100, 100, 7}, /* 0.07 * 100 > 7 */
+        {0.7, 10000, 10, 7},
+        {1, 12, 12, 1},
+        {12, 12, 12, 12},
+        {5, 12, 12, 5},
+        {5, 12, 7, 3},
+        {5, 12, 1, 1},
+        {12, 12, 7, 7},
+        {1, 12, 7, 1},
+        {0.5, 12, 3, 2},
+        {3333, 9999, 3, 1},
+        {9999, 10000, 10000, 9999},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        const struct fed_settings settings = {.quorum = rows[i].quorum};
+        assert_int_equal(fed_quorum(&settings, rows[i].n_clients, rows[i].below), rows[i].clients);
+    }
+    for (uint32_t n = 1; n <= FED_MAX_CLIENTS; n += n < 100 ? 1 : 97) {
+        for (uint32_t count = 1; count <= n; count += 1 + n / 50) { /* a count is that count */
+            const struct fed_settings settings = {.quorum = count};
+            assert_int_equal(fed_quorum(&settings, n, n), count);
+        }
+    }
+}
+
+static void test_config__each_level_adds_a_grace(void **state)
+{
+    (void)state;
+    struct fed_settings settings = {.grace_s = 2.5};
+    assert_true(fed_grace_s(&settings, 0) == 0);
+    assert_true(fed_grace_s(&settings, 3) == 7.5);
+    settings.grace_s = 86400;
+    assert_true(fed_grace_s(&settings, 3) == 86400);
 }
 
 /* A sum that no parameters can hold is told at value_bits. Whether a choice is possible is
@@ -914,6 +986,8 @@ int main(void)
         cmocka_unit_test(test_config__every_setting),
         cmocka_unit_test(test_config__settings_as_json),
         cmocka_unit_test(test_config__warnings),
+        cmocka_unit_test(test_config__quorum_in_clients),
+        cmocka_unit_test(test_config__each_level_adds_a_grace),
         cmocka_unit_test(test_config__lanes),
         cmocka_unit_test(test_config__frames_fit_a_batch),
         cmocka_unit_test(test_config__too_many_clients),
