@@ -9,6 +9,7 @@
 #include "cli.h"
 #include "estimate.h"
 #include "json.h"
+#include "liveness.h"
 #include "table.h"
 
 #define SECURITY_SOURCE                                                                            \
@@ -40,8 +41,30 @@ static json_t *make_parameters(const struct estimate *e)
     return p;
 }
 
-static json_t *make_nodes(const struct estimate *e, const struct fed_tree *tree)
+static bool folds(const struct fed_node *node)
 {
+    return node->type != FED_CLIENT && !node->dumb;
+}
+
+/* What a node that adds up goes by. */
+static void add_round_rules(json_t *node, const struct estimate *e, const struct fed_config *config,
+                            uint32_t number)
+{
+    const struct fed_settings *s = &config->settings;
+    const struct fed_tree *tree = &config->tree;
+    const uint32_t below = fed_tree_clients_below(tree, number);
+    json_t *rules = json_pack(
+        "{s:I, s:f, s:f, s:I, s:I}", "quorum", (json_int_t)fed_quorum(s, tree->n_clients, below),
+        "deadline_s", fed_deadline_s(s, tree->nodes[number].depth), "grace_s",
+        fed_grace_s(s, fed_tree_height(tree, number)), "window_frames", (json_int_t)e->window,
+        "window_bytes", (json_int_t)(e->window * (uint64_t)fed_plan_frame_bytes(&e->plan)));
+    (void)json_object_update(node, rules);
+    json_decref(rules);
+}
+
+static json_t *make_nodes(const struct estimate *e, const struct fed_config *config)
+{
+    const struct fed_tree *tree = &config->tree;
     json_t *nodes = json_array();
     for (uint32_t i = 0; i < tree->n_nodes; i++) {
         const struct fed_node *n = &tree->nodes[i];
@@ -56,6 +79,9 @@ static json_t *make_nodes(const struct estimate *e, const struct fed_tree *tree)
         if (n->type == FED_SWITCH) {
             (void)json_object_set_new(node, "dumb", json_boolean(n->dumb));
         }
+        if (folds(n)) {
+            add_round_rules(node, e, config, i);
+        }
         if (n->type == FED_CLIENT) {
             (void)json_object_set_new(node, "index", json_integer((json_int_t)n->index));
             (void)json_object_set_new(node, "client_number",
@@ -64,6 +90,47 @@ static json_t *make_nodes(const struct estimate *e, const struct fed_tree *tree)
         (void)json_array_append_new(nodes, node);
     }
     return nodes;
+}
+
+/* The nodes that add up at one depth: how many there are, and the longest grace among them, for it
+ * hangs on what is below. @return NULL when there is none */
+static json_t *make_level(const struct fed_config *config, uint32_t depth, bool *deeper)
+{
+    const struct fed_tree *tree = &config->tree;
+    json_int_t n = 0;
+    double grace_s = 0;
+    *deeper = false;
+    for (uint32_t i = 0; i < tree->n_nodes; i++) {
+        *deeper = *deeper || tree->nodes[i].depth > depth;
+        if (tree->nodes[i].depth == depth && folds(&tree->nodes[i])) {
+            grace_s = fmax(grace_s, fed_grace_s(&config->settings, fed_tree_height(tree, i)));
+            n++;
+        }
+    }
+    return n == 0 ? NULL
+                  : json_pack("{s:I, s:I, s:f, s:f}", "depth", (json_int_t)depth, "nodes", n,
+                              "deadline_s", fed_deadline_s(&config->settings, depth), "grace_s",
+                              grace_s);
+}
+
+static json_t *make_round(const struct fed_config *config)
+{
+    const struct fed_settings *s = &config->settings;
+    json_t *levels = json_array();
+    bool deeper = true;
+    for (uint32_t depth = 0; deeper; depth++) {
+        json_t *level = make_level(config, depth, &deeper);
+        if (level) {
+            (void)json_array_append_new(levels, level);
+        }
+    }
+    const uint32_t quorum = fed_quorum(s, config->tree.n_clients, config->tree.n_clients);
+    return json_pack("{s:I, s:I, s:f, s:f, s:f, s:f, s:o}", "quorum", (json_int_t)quorum,
+                     "fewest_contributors",
+                     (json_int_t)(quorum > s->privacy_floor ? quorum : s->privacy_floor),
+                     "start_timeout_s", s->start_timeout_s, "heartbeat_s", s->heartbeat_s,
+                     "suspect_s", FED_SUSPECT_HEARTBEATS * s->heartbeat_s, "dead_s",
+                     FED_DEAD_HEARTBEATS * s->heartbeat_s, "levels", levels);
 }
 
 /* Settings as {"train.batch": {"value": 32, "default": true}, ...}. */
@@ -100,16 +167,17 @@ static json_t *make_document(const struct cli *cli, const struct fed_config *con
 {
     json_t *warnings = json_object_get(cli->details, "faults");
     return json_pack(
-        "{s:b, s:s, s:I, s:I, s:I, s:I, s:s, s:o, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o}", "valid",
-        1, "experiment", config->settings.experiment, "rounds", (json_int_t)config->iterations,
-        "clients", (json_int_t)config->tree.n_clients, "switches",
+        "{s:b, s:s, s:I, s:I, s:I, s:I, s:s, s:o, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:o}",
+        "valid", 1, "experiment", config->settings.experiment, "rounds",
+        (json_int_t)config->iterations, "clients", (json_int_t)config->tree.n_clients, "switches",
         (json_int_t)config->tree.n_switches, "params", (json_int_t)e->plan.n_params,
         "params_source", e->shape_source, "parameters", make_parameters(e), "frames",
         (json_int_t)e->plan.n_frames, "upload_bytes_per_client_round", (json_int_t)e->stream_bytes,
         "float32_bytes", (json_int_t)e->plan.n_params * 4, "model_message_bytes",
         (json_int_t)e->model_bytes, "privacy_floor", (json_int_t)config->settings.privacy_floor,
-        "nodes", make_nodes(e, &config->tree), "settings", make_settings(config, written),
-        "warnings", warnings ? json_incref(warnings) : json_array());
+        "round", make_round(config), "nodes", make_nodes(e, config), "settings",
+        make_settings(config, written), "warnings",
+        warnings ? json_incref(warnings) : json_array());
 }
 
 /* ---- for people ---- */
@@ -201,8 +269,6 @@ static void print_parameters(const json_t *document)
     } else {
         printf("security         NONE: updates travel in the clear (encryption.profile is none)\n");
     }
-    printf("privacy floor    sums of fewer than %lld clients are not opened\n",
-           json_get_int(document, "privacy_floor", 0));
     printf("upload           %s per client and round, %.2f bits a parameter; float32 would be "
            "%s\n",
            cli_bytes((uint64_t)json_get_int(document, "upload_bytes_per_client_round", 0), upload),
@@ -210,11 +276,77 @@ static void print_parameters(const json_t *document)
            cli_bytes((uint64_t)json_get_int(document, "float32_bytes", 0), plain));
 }
 
+/* "none", for a level that waits for every live client */
+static void grace_cell(struct table *table, double grace_s)
+{
+    if (grace_s > 0) {
+        table_cell(table, "%.6g s", grace_s);
+    } else {
+        table_cell(table, "none");
+    }
+}
+
+static void print_levels(const json_t *levels)
+{
+    struct table table = {.columns = 4};
+    size_t k;
+    const json_t *level;
+    table_cells(&table, "adding up", "nodes", "deadline", "grace", NULL);
+    json_array_foreach(levels, k, level)
+    {
+        const long long depth = json_get_int(level, "depth", 0);
+        if (depth == 0) {
+            table_cell(&table, "aggregator");
+        } else {
+            table_cell(&table, "switches at depth %lld", depth);
+        }
+        table_cell(&table, "%lld", json_get_int(level, "nodes", 0));
+        table_cell(&table, "%.6g s", json_get_number(level, "deadline_s", 0));
+        grace_cell(&table, json_get_number(level, "grace_s", 0));
+    }
+    table_print(&table, stdout);
+}
+
+static void print_round(const json_t *document)
+{
+    const json_t *round = json_object_get(document, "round");
+    const long long quorum = json_get_int(round, "quorum", 0);
+    const long long floor = json_get_int(document, "privacy_floor", 0);
+    printf("\nprivacy floor    sums of fewer than %lld clients are not opened\n", floor);
+    printf("quorum           %lld of %lld clients; sums of fewer leave the model as it is%s\n",
+           quorum, json_get_int(document, "clients", 0),
+           quorum < floor ? " (the privacy floor asks for more, and decides)" : "");
+    printf("start            the aggregator waits %.6g s for its nodes\n",
+           json_get_number(round, "start_timeout_s", 0));
+    printf("signs of life    every %.6g s; after %.6g s of silence a child is suspect, after %.4g "
+           "s no "
+           "longer waited for\n",
+           json_get_number(round, "heartbeat_s", 0), json_get_number(round, "suspect_s", 0),
+           json_get_number(round, "dead_s", 0));
+    printf("a round ends     when all who live have delivered, or the quorum has and its grace is "
+           "over, or at the deadline\n");
+    print_levels(json_object_get(round, "levels"));
+}
+
+/* How far children may run ahead: only nodes that add up hold sums. */
+static void window_cell(struct table *table, const json_t *node)
+{
+    const long long frames = json_get_int(node, "window_frames", 0);
+    char bytes[CLI_BYTES_SIZE];
+    if (frames == 0) {
+        table_cell(table, "-");
+        return;
+    }
+    table_cell(table, "%lld frame%s, %s", frames, frames == 1 ? "" : "s",
+               cli_bytes((uint64_t)json_get_int(node, "window_bytes", 0), bytes));
+}
+
 static void print_nodes(const json_t *document)
 {
-    struct table table = {.columns = 5};
+    struct table table = {.columns = 6};
     printf("\n");
-    table_cells(&table, "node", "role", "in per round", "out per round", "memory about", NULL);
+    table_cells(&table, "node", "role", "in per round", "out per round", "window", "memory about",
+                NULL);
     size_t k;
     const json_t *node;
     json_array_foreach(json_object_get(document, "nodes"), k, node)
@@ -226,6 +358,7 @@ static void print_nodes(const json_t *document)
                    cli_bytes((uint64_t)json_get_int(node, "byte_received_per_round", 0), in));
         table_cell(&table, "%s",
                    cli_bytes((uint64_t)json_get_int(node, "byte_send_per_round", 0), out));
+        window_cell(&table, node);
         table_cell(&table, "%s",
                    cli_bytes((uint64_t)json_get_int(node, "memory_bytes", 0), memory));
     }
@@ -257,6 +390,7 @@ static void print_document(const json_t *document, const struct fed_tree *tree)
            json_get_int(document, "clients", 0), json_get_int(document, "switches", 0));
     print_tree(tree, 0, open, 0);
     print_parameters(document);
+    print_round(document);
     print_nodes(document);
     print_settings(document);
     if (json_array_size(json_object_get(document, "warnings")) > 0) {

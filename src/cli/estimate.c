@@ -91,6 +91,7 @@ int estimate_init(struct estimate *e, const struct fed_config *config, const cha
         return error;
     }
     e->model_bytes = model_bytes;
+    e->window = fed_plan_window(&e->plan, s->window_bytes, s->batch_bytes);
     e->most_contributors = most_contributors(&he);
     count_stream(e, s);
     return 0;
@@ -147,9 +148,9 @@ uint64_t estimate_memory(const struct estimate *e, const struct fed_tree *tree, 
                e->train_rows * e->features / (self->client_number ? self->client_number : 1);
     case FED_SWITCH:
         return e->model_bytes + bodies +
-               (self->dumb ? 0 : (uint64_t)e->plan.n_frames * payload + e->batch_bytes);
+               (self->dumb ? 0 : (uint64_t)e->window * payload + e->batch_bytes);
     case FED_AGGREGATOR: /* the sums of one frame take 8 bytes each */
-        return n * sizeof(float) + e->model_bytes + bodies + (uint64_t)e->plan.n_frames * payload +
+        return n * sizeof(float) + e->model_bytes + bodies + (uint64_t)e->window * payload +
                e->plan.frame_params * sizeof(int64_t) + e->test_rows * e->features;
     }
     return 0;

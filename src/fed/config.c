@@ -37,6 +37,11 @@ double fed_grace_s(const struct fed_settings *settings, uint32_t height)
     return grace < FED_LONGEST_S ? grace : FED_LONGEST_S; /* no deadline leaves more */
 }
 
+double fed_deadline_s(const struct fed_settings *settings, uint32_t depth)
+{
+    return settings->deadline_s * pow(FED_DEADLINE_SHARE, depth);
+}
+
 /* "runs/my first.json" -> "my-first": the file's name without folders and ending, other characters
  * than a name may have replaced. */
 static void name_from_file(const char *file, char out[FED_NAME_SIZE])

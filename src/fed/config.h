@@ -90,6 +90,11 @@ uint32_t fed_quorum(const struct fed_settings *settings, uint32_t n_clients, uin
 /** How long a node of this height waits for stragglers: each level of the tree adds a grace, so that
  * a child is not closed out by its parent while it waits itself. At most FED_LONGEST_S. */
 double fed_grace_s(const struct fed_settings *settings, uint32_t height);
+/** Share of its own time that a switch leaves its children; in the rest the sums of whoever came
+ * last go up. */
+#define FED_DEADLINE_SHARE 0.9
+/** How long a round may last at a node of this depth. */
+double fed_deadline_s(const struct fed_settings *settings, uint32_t depth);
 
 /** One fault of a config. */
 struct fed_fault {

@@ -52,6 +52,35 @@ class BadConfig(cairn.CairnCase):
     def test_good(self):
         self.cairn("check", self.write(self.good), "--json")
 
+    def test_round_rules(self):
+        """Aggregator over two switches over two clients each; the numbers are by hand."""
+        path = self.write(self.changed(lambda c, o: c.update(
+            round={"deadline_s": 100, "quorum": 0.6, "grace_s": 2.5},
+            server={"heartbeat_s": 2})))
+        document = self.cairn("check", path, "--json").json
+        rules = document["round"]
+        self.assertEqual((rules["quorum"], rules["fewest_contributors"]), (3, 3))
+        self.assertEqual((rules["suspect_s"], rules["dead_s"]), (6, 12))
+        self.assertEqual([(level["depth"], level["nodes"]) for level in rules["levels"]],
+                         [(0, 1), (1, 2)])
+        nodes = {node["address"].split(":")[0]: node for node in document["nodes"]}
+        for n, quorum, deadline, grace in ((1, 3, 100, 5), (2, 2, 90, 2.5)):
+            node = nodes[self.node(n)]
+            self.assertEqual((node["quorum"], node["grace_s"]), (quorum, grace))
+            self.assertAlmostEqual(node["deadline_s"], deadline)
+            self.assertGreaterEqual(node["window_frames"], 1)
+            self.assertGreater(node["window_bytes"], 0)
+        self.assertNotIn("window_frames", nodes[self.node(3)])
+        text = self.cairn("check", path).out
+        self.assertRegex(text, "quorum +3 of 4 clients")
+        self.assertRegex(text, r"switches at depth 1 +2 +90 s +2\.5 s")
+
+    def test_a_quorum_below_the_floor_is_told(self):
+        path = self.write(self.changed(lambda c, o: c.update(round={"quorum": 1})))
+        result = self.cairn("check", path)
+        self.assertIn("1 of 4 clients are fewer than round.privacy_floor, 3", result.err)
+        self.assertIn("the privacy floor asks for more", result.out)
+
     def test_missing_comma(self):
         fault = self.check(MISSING_COMMA, "comma")[0]
         self.assertIn(fault["line"], (4, 5))

@@ -680,6 +680,7 @@ static void test_config__quorum_in_clients(void **state)
         {0.5, 12, 3, 2},
         {3333, 9999, 3, 1},
         {9999, 10000, 10000, 9999},
+        {1e-12, 12, 12, 1},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         const struct fed_settings settings = {.quorum = rows[i].quorum};
@@ -701,6 +702,17 @@ static void test_config__each_level_adds_a_grace(void **state)
     assert_true(fed_grace_s(&settings, 3) == 7.5);
     settings.grace_s = 86400;
     assert_true(fed_grace_s(&settings, 3) == 86400);
+}
+
+static void test_config__each_switch_leaves_nine_tenths_of_its_time(void **state)
+{
+    (void)state;
+    const struct fed_settings settings = {.deadline_s = 600};
+    static const double expected[] = {600, 540, 486, 437.4}; /* by hand */
+    for (uint32_t depth = 0; depth < 4; depth++) {
+        const double found = fed_deadline_s(&settings, depth);
+        assert_true(found > expected[depth] - 1e-9 && found < expected[depth] + 1e-9);
+    }
 }
 
 /* A sum that no parameters can hold is told at value_bits. Whether a choice is possible is
@@ -988,6 +1000,7 @@ int main(void)
         cmocka_unit_test(test_config__warnings),
         cmocka_unit_test(test_config__quorum_in_clients),
         cmocka_unit_test(test_config__each_level_adds_a_grace),
+        cmocka_unit_test(test_config__each_switch_leaves_nine_tenths_of_its_time),
         cmocka_unit_test(test_config__lanes),
         cmocka_unit_test(test_config__frames_fit_a_batch),
         cmocka_unit_test(test_config__too_many_clients),
