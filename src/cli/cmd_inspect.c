@@ -103,7 +103,12 @@ static int inspect_message(struct span bytes, json_t *document, struct cairn_pro
     (void)json_object_set_new(document, "params", json_integer((json_int_t)m.parameters));
     (void)json_object_set_new(document, "largest_samples",
                               json_integer((json_int_t)m.largest_samples));
-    add_digest(document, "model_digest", m.weights, (size_t)m.parameters * sizeof(float));
+    (void)json_object_set_new(document, "first", json_integer((json_int_t)m.first));
+    (void)json_object_set_new(document, "count", json_integer((json_int_t)m.count));
+    (void)json_object_set_new(document, "next_frame", json_integer((json_int_t)m.next_frame));
+    (void)json_object_set_new(document, "deadline_ms", json_integer((json_int_t)m.deadline_ms));
+    add_digest(document, m.count == m.parameters ? "model_digest" : "piece_digest", m.weights,
+               (size_t)m.count * sizeof(float));
     return 0;
 }
 

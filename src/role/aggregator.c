@@ -248,6 +248,7 @@ static int write_message(struct aggregator *a, uint16_t flags)
                            .flags = flags,
                            .tensors = (uint32_t)a->trainer->shape->n_tensors,
                            .parameters = a->plan.n_params,
+                           .count = a->plan.n_params,
                            .largest_samples = a->largest_samples,
                            .steps = (const uint8_t *)a->steps,
                            .weights = (const uint8_t *)a->model};

@@ -108,8 +108,8 @@ static size_t model_limit(const struct role *role)
 {
     const struct client *c = (const struct client *)role;
     size_t size = 0;
-    return wire_model_size(c->assignment->n_tensors, c->assignment->n_params, &size) == 0 ? size
-                                                                                          : 0;
+    return wire_model_size(c->assignment->n_tensors, c->assignment->n_params, 0, &size) == 0 ? size
+                                                                                             : 0;
 }
 
 static int check_model(const struct client *c, const struct wire_model *m,
@@ -124,6 +124,9 @@ static int check_model(const struct client *c, const struct wire_model *m,
                            "the model has %llu parameters in %u tensors, expected %zu in %zu",
                            (unsigned long long)m->parameters, (unsigned)m->tensors,
                            c->plan.n_params, c->trainer->shape->n_tensors);
+    }
+    if (m->count != m->parameters) {
+        return problem_set(why, CAIRN_ERR_REFUSED, NULL, "a piece of the model, not the whole");
     }
     if (m->largest_samples < c->trainer->samples || m->largest_samples == 0) {
         return problem_set(why, CAIRN_ERR_REFUSED, NULL,

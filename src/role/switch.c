@@ -68,8 +68,8 @@ static size_t model_limit(const struct role *role)
 {
     const struct switch_role *s = (const struct switch_role *)role;
     size_t size = 0;
-    return wire_model_size(s->assignment->n_tensors, s->assignment->n_params, &size) == 0 ? size
-                                                                                          : 0;
+    return wire_model_size(s->assignment->n_tensors, s->assignment->n_params, 0, &size) == 0 ? size
+                                                                                             : 0;
 }
 
 static int check_model(const struct switch_role *s, const struct wire_model *m,

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The model on its way down: one message, one digest. The counts in the header
+ * A piece of the model on its way down: one message, one digest. The counts in the header
  * fix its length, which is compared before anything behind the header is looked at.
  */
 #include <math.h>
+#include <stdbool.h>
 #include <string.h>
 
 #include "digest.h"
@@ -11,17 +12,28 @@
 #include "model_message.h"
 #include "sizes.h"
 
-enum { VERSION = 1, RESERVED_AT = 48, RESERVED = 16 };
+enum {
+    VERSION = 2,
+    NEXT_FRAME_AT = 64,
+    DEADLINE_AT = 68,
+    RESERVED_AT = 72,
+    RESERVED = WIRE_MODEL_HEADER - RESERVED_AT,
+};
 
 static const char magic[4] = {'C', 'R', 'N', 'M'};
 
 #define VERSION_HINT "is the sender the same version of cairn?"
 
-int wire_model_size(uint32_t tensors, uint64_t parameters, size_t *out)
+/* Bytes of the steps in a piece that begins at `first`. */
+static size_t steps_size(uint32_t tensors, uint64_t first)
 {
-    size_t steps, weights, size = WIRE_MODEL_HEADER + DIGEST_SIZE;
-    if (parameters > SIZE_MAX || !size_mul(tensors, 8, &steps) ||
-        !size_mul((size_t)parameters, 4, &weights) || !size_add(size, steps, &size) ||
+    return first == 0 ? (size_t)tensors * 8 : 0; /* tensors < 2^32, size_t has 64 bits */
+}
+
+int wire_model_size(uint32_t tensors, uint64_t count, uint64_t first, size_t *out)
+{
+    size_t weights, size = WIRE_MODEL_HEADER + DIGEST_SIZE + steps_size(tensors, first);
+    if (count > SIZE_MAX || !size_mul((size_t)count, 4, &weights) ||
         !size_add(size, weights, &size)) {
         return CAIRN_ERR_TOO_LONG;
     }
@@ -29,17 +41,19 @@ int wire_model_size(uint32_t tensors, uint64_t parameters, size_t *out)
     return CAIRN_OK;
 }
 
-int wire_model_write(struct buf *out, const struct wire_model *m)
+/* Written so that nothing overflows. */
+static bool lies_in_model(uint64_t first, uint64_t count, uint64_t parameters)
 {
-    size_t size;
-    int error = wire_model_size(m->tensors, m->parameters, &size);
-    if (!error) {
-        error = buf_reserve(out, size);
-    }
-    if (error) {
-        return error;
-    }
-    uint8_t *p = out->data + out->size;
+    return count >= 1 && count <= parameters && first <= parameters - count;
+}
+
+static void finish(uint8_t *bytes, size_t size)
+{
+    digest_of(bytes, size - DIGEST_SIZE, bytes + size - DIGEST_SIZE);
+}
+
+static void write_header(uint8_t p[WIRE_MODEL_HEADER], const struct wire_model *m)
+{
     memset(p, 0, WIRE_MODEL_HEADER);
     memcpy(p, magic, sizeof magic);
     le_put16(p + 4, VERSION);
@@ -49,16 +63,42 @@ int wire_model_write(struct buf *out, const struct wire_model *m)
     le_put32(p + 28, m->tensors);
     le_put64(p + 32, m->parameters);
     le_put64(p + 40, m->largest_samples);
-    size_t steps = (size_t)m->tensors * 8, weights = (size_t)m->parameters * 4;
+    le_put64(p + 48, m->first);
+    le_put64(p + 56, m->count);
+    le_put32(p + NEXT_FRAME_AT, m->next_frame);
+    le_put32(p + DEADLINE_AT, m->deadline_ms);
+}
+
+int wire_model_write(struct buf *out, const struct wire_model *m)
+{
+    size_t size;
+    if (!lies_in_model(m->first, m->count, m->parameters)) {
+        return CAIRN_ERR_BUG;
+    }
+    int error = wire_model_size(m->tensors, m->count, m->first, &size);
+    if (!error) {
+        error = buf_reserve(out, size);
+    }
+    if (error) {
+        return error;
+    }
+    uint8_t *p = out->data + out->size;
+    const size_t steps = steps_size(m->tensors, m->first);
+    write_header(p, m);
     if (steps > 0) {
         memcpy(p + WIRE_MODEL_HEADER, m->steps, steps);
     }
-    if (weights > 0) {
-        memcpy(p + WIRE_MODEL_HEADER + steps, m->weights, weights);
-    }
-    digest_of(p, size - DIGEST_SIZE, p + size - DIGEST_SIZE);
+    memcpy(p + WIRE_MODEL_HEADER + steps, m->weights, (size_t)m->count * 4);
+    finish(p, size);
     out->size += size;
     return CAIRN_OK;
+}
+
+void wire_model_retime(uint8_t *bytes, size_t size, uint32_t next_frame, uint32_t deadline_ms)
+{
+    le_put32(bytes + NEXT_FRAME_AT, next_frame);
+    le_put32(bytes + DEADLINE_AT, deadline_ms);
+    finish(bytes, size);
 }
 
 static int malformed(struct cairn_problem *why, const char *what)
@@ -79,7 +119,8 @@ static int check_envelope(struct span body, struct cairn_problem *why)
     if (le_get16(body.data + 4) != VERSION) {
         return malformed(why, "unknown version");
     }
-    if (wire_model_size(le_get32(body.data + 28), le_get64(body.data + 32), &size) ||
+    if (wire_model_size(le_get32(body.data + 28), le_get64(body.data + 56),
+                        le_get64(body.data + 48), &size) ||
         size != body.size) {
         return problem_set(why, CAIRN_ERR_MALFORMED, "was the body cut?",
                            "model message: %zu bytes are not what its counts come to", body.size);
@@ -95,7 +136,7 @@ static int check_envelope(struct span body, struct cairn_problem *why)
 
 static int check_steps(const struct wire_model *m, struct cairn_problem *why)
 {
-    for (uint32_t i = 0; i < m->tensors; i++) {
+    for (uint32_t i = 0; m->steps != NULL && i < m->tensors; i++) {
         uint64_t bits = le_get64(m->steps + (size_t)i * 8);
         double step;
         memcpy(&step, &bits, sizeof step);
@@ -107,26 +148,35 @@ static int check_steps(const struct wire_model *m, struct cairn_problem *why)
     return CAIRN_OK;
 }
 
-int wire_model_read(struct span body, struct wire_model *out, struct cairn_problem *why)
+static struct wire_model parse_fields(const uint8_t *p)
 {
-    int error = check_envelope(body, why);
-    if (error) {
-        return error;
-    }
-    const uint8_t *p = body.data;
     struct wire_model m = {
         .flags = le_get16(p + 6),
         .round = le_get32(p + 24),
         .tensors = le_get32(p + 28),
         .parameters = le_get64(p + 32),
         .largest_samples = le_get64(p + 40),
-        .steps = p + WIRE_MODEL_HEADER,
+        .first = le_get64(p + 48),
+        .count = le_get64(p + 56),
+        .next_frame = le_get32(p + NEXT_FRAME_AT),
+        .deadline_ms = le_get32(p + DEADLINE_AT),
     };
-    m.weights = m.steps + (size_t)m.tensors * 8;
     memcpy(m.experiment, p + 8, WIRE_EXPERIMENT);
+    m.steps = m.first == 0 ? p + WIRE_MODEL_HEADER : NULL;
+    m.weights = p + WIRE_MODEL_HEADER + steps_size(m.tensors, m.first);
+    return m;
+}
+
+int wire_model_read(struct span body, struct wire_model *out, struct cairn_problem *why)
+{
+    int error = check_envelope(body, why);
+    if (error) {
+        return error;
+    }
+    const struct wire_model m = parse_fields(body.data);
     uint8_t reserved = 0;
     for (size_t i = 0; i < RESERVED; i++) {
-        reserved |= p[RESERVED_AT + i];
+        reserved |= body.data[RESERVED_AT + i];
     }
     if (reserved != 0) {
         return malformed(why, "reserved bytes are not zero");
@@ -136,6 +186,9 @@ int wire_model_read(struct span body, struct wire_model *out, struct cairn_probl
     }
     if (m.round == 0) {
         return malformed(why, "round 0; rounds count from 1");
+    }
+    if (!lies_in_model(m.first, m.count, m.parameters)) {
+        return malformed(why, "its run is empty or does not lie in the model");
     }
     error = check_steps(&m, why);
     if (!error) {

@@ -172,7 +172,7 @@ class Capture(cairn.CairnCase):
         found = []
         for stream in captured[self.addresses[1]]:
             for body in bodies(stream, b"/s/model"):
-                found.append(struct.unpack_from("<d", body, 64)[0])
+                found.append(struct.unpack_from("<d", body, 96)[0])
         return found
 
     def check_randomness(self, captured):
@@ -193,7 +193,7 @@ class Capture(cairn.CairnCase):
                     self.check_config_document(json.loads(body))
                 for path in (b"/s/model", b"/c/model"):
                     for body in bodies(stream, path):
-                        self.assertEqual(len(body), 64 + 4 * 8 + 4 * params + 32)
+                        self.assertEqual(len(body), 96 + 4 * 8 + 4 * params + 32)
         # a ternary key in bytes, words or longs: a long run of 0, 1 and -1 with all three in it
         for streams in captured.values():
             for stream in streams:

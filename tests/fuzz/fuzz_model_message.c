@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The reader of model messages. Mode byte: bit 0 repairs the digest, bit 1 the
- * magic, version and the number of parameters that fits the length.
+ * The reader of the model's pieces. Mode byte: bit 0 repairs the digest, bit 1 the magic, the version
+ * and the number of parameters that fits the length, bit 2 the size of the model that they are of.
  */
 #include <math.h>
 #include <string.h>
@@ -11,7 +11,7 @@
 #include "le.h"
 #include "model_message.h"
 
-enum { REPAIR_DIGEST = 1, REPAIR_HEADER = 2 };
+enum { REPAIR_DIGEST = 1, REPAIR_HEADER = 2, REPAIR_MODEL = 4 };
 
 static void repair(uint8_t *body, size_t size, unsigned mode)
 {
@@ -19,14 +19,17 @@ static void repair(uint8_t *body, size_t size, unsigned mode)
         return;
     }
     if (mode & REPAIR_HEADER) {
-        memcpy(body, "CRNM\x01", 6);
+        memcpy(body, "CRNM\x02", 6);
         size_t room = size - WIRE_MODEL_HEADER - DIGEST_SIZE;
-        size_t steps = (size_t)le_get32(body + 28) * 8;
+        size_t steps = le_get64(body + 48) == 0 ? (size_t)le_get32(body + 28) * 8 : 0;
         if (steps > room) {
             steps = room - room % 8;
             le_put32(body + 28, (uint32_t)(steps / 8));
         }
-        le_put64(body + 32, (room - steps) / 4);
+        le_put64(body + 56, (room - steps) / 4);
+    }
+    if (mode & REPAIR_MODEL) {
+        le_put64(body + 32, le_get64(body + 48) + le_get64(body + 56)); /* may overflow: a lie */
     }
     digest_of(body, size - DIGEST_SIZE, body + size - DIGEST_SIZE);
 }
@@ -34,11 +37,14 @@ static void repair(uint8_t *body, size_t size, unsigned mode)
 /* What was accepted keeps its promises, and comes out of the writer as it went in. */
 static void check_accepted(const struct wire_model *m, const uint8_t *body, size_t size)
 {
-    FUZZ_REQUIRE(m->steps == body + WIRE_MODEL_HEADER);
-    FUZZ_REQUIRE(m->weights == m->steps + (size_t)m->tensors * 8);
-    FUZZ_REQUIRE(m->weights + m->parameters * 4 + DIGEST_SIZE == body + size);
+    const size_t steps = m->first == 0 ? (size_t)m->tensors * 8 : 0;
+    FUZZ_REQUIRE(m->steps == (m->first == 0 ? body + WIRE_MODEL_HEADER : NULL));
+    FUZZ_REQUIRE(m->weights == body + WIRE_MODEL_HEADER + steps);
+    FUZZ_REQUIRE(m->weights + m->count * 4 + DIGEST_SIZE == body + size);
+    FUZZ_REQUIRE(m->count >= 1 && m->count <= m->parameters);
+    FUZZ_REQUIRE(m->first <= m->parameters - m->count);
     FUZZ_REQUIRE(m->round > 0);
-    for (uint32_t i = 0; i < m->tensors; i++) {
+    for (uint32_t i = 0; i < steps / 8; i++) {
         double step;
         memcpy(&step, m->steps + 8 * (size_t)i, 8);
         FUZZ_REQUIRE(step > 0 && isfinite(step));
@@ -46,6 +52,10 @@ static void check_accepted(const struct wire_model *m, const uint8_t *body, size
     struct buf b = {0};
     FUZZ_REQUIRE(wire_model_write(&b, m) == 0);
     FUZZ_REQUIRE(b.size == size && memcmp(b.data, body, size) == 0);
+    wire_model_retime(b.data, b.size, ~m->next_frame, m->deadline_ms);
+    FUZZ_REQUIRE(memcmp(b.data, body, size - DIGEST_SIZE) != 0);
+    wire_model_retime(b.data, b.size, m->next_frame, m->deadline_ms);
+    FUZZ_REQUIRE(memcmp(b.data, body, size) == 0);
     buf_release(&b);
 }
 
@@ -77,29 +87,36 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     return 0;
 }
 
-/* Three sizes of models, as they are, and then again with everything repaired. */
+/* A whole model without steps, the first piece, one in the middle, the last; as they are, and then
+ * again with everything repaired. */
 size_t fuzz_seed_input(unsigned which, uint8_t *out, size_t capacity)
 {
-    static const uint32_t tensors[] = {0, 1, 4};
-    enum { SIZES = sizeof tensors / sizeof tensors[0], MOST = 4, WEIGHTS = 10 };
-    if (which >= 2 * SIZES) {
+    static const struct {
+        uint32_t tensors;
+        uint64_t first, parameters;
+    } pieces[] = {{0, 0, 10}, {4, 0, 30}, {4, 7, 30}, {1, UINT64_MAX - 10, UINT64_MAX}};
+    enum { PIECES = sizeof pieces / sizeof pieces[0], MOST = 4, WEIGHTS = 10 };
+    if (which >= 2 * PIECES) {
         return 0;
     }
     uint8_t steps[8 * MOST], weights[4 * WEIGHTS] = {0};
     for (size_t i = 0; i < MOST; i++) {
         le_put64(steps + 8 * i, 0x3f50000000000000); /* 2^-10 */
     }
-    uint32_t n = tensors[which % SIZES];
     const struct wire_model m = {.experiment = {1, 2, 3},
                                  .round = 1,
                                  .flags = (uint16_t)(which & 1),
-                                 .tensors = n,
-                                 .parameters = n > 0 ? WEIGHTS : 0,
+                                 .tensors = pieces[which % PIECES].tensors,
+                                 .parameters = pieces[which % PIECES].parameters,
                                  .largest_samples = 60000,
+                                 .first = pieces[which % PIECES].first,
+                                 .count = WEIGHTS,
+                                 .next_frame = which,
+                                 .deadline_ms = 90000,
                                  .steps = steps,
                                  .weights = weights};
     struct buf b = {0};
-    uint8_t mode = which < SIZES ? 0 : REPAIR_DIGEST | REPAIR_HEADER;
+    uint8_t mode = which < PIECES ? 0 : REPAIR_DIGEST | REPAIR_HEADER | REPAIR_MODEL;
     FUZZ_REQUIRE(buf_append(&b, &mode, 1) == 0 && wire_model_write(&b, &m) == 0);
     size_t size = b.size;
     FUZZ_REQUIRE(size <= capacity);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The model message: its layout, there and back, cut and damaged everywhere, and lies. */
+/* A piece of the model: its layout, there and back, cut and damaged everywhere, and lies. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -28,21 +28,45 @@ static uint64_t property_seed(void)
     return seed;
 }
 
-static struct buf example(void)
+static struct wire_model example_fields(void)
 {
-    const struct wire_model m = {
+    return (struct wire_model){
         .experiment = {9, 8, 7},
         .round = 5,
         .flags = WIRE_MODEL_FINAL,
         .tensors = 2,
         .parameters = 3,
         .largest_samples = 0x0102030405060708u,
+        .first = 0,
+        .count = 3,
+        .next_frame = 0x11121314,
+        .deadline_ms = 0x21222324,
         .steps = (const uint8_t *)steps,
         .weights = (const uint8_t *)weights,
     };
+}
+
+static struct buf written(const struct wire_model *m)
+{
     struct buf b = {0};
-    assert_int_equal(wire_model_write(&b, &m), CAIRN_OK);
+    assert_int_equal(wire_model_write(&b, m), CAIRN_OK);
     return b;
+}
+
+static struct buf example(void)
+{
+    const struct wire_model m = example_fields();
+    return written(&m);
+}
+
+/* The last two of a model that has 2^63 before them. */
+static struct buf later_example(void)
+{
+    struct wire_model m = example_fields();
+    m.first = UINT64_C(1) << 63;
+    m.count = 2;
+    m.parameters = m.first + 2;
+    return written(&m);
 }
 
 /* From memory of exactly the size, so that the sanitizer sees a byte too many. */
@@ -73,15 +97,35 @@ static void test_model_message__layout(void **state)
 {
     (void)state;
     struct buf b = example();
-    assert_int_equal(b.size, 64 + 16 + 12 + 32);
-    assert_memory_equal(b.data, "CRNM\x01\0\x01\0\x09\x08\x07\0\0\0\0\0\0\0\0\0\0\0\0\0", 24);
+    assert_int_equal(b.size, 96 + 16 + 12 + 32);
+    assert_memory_equal(b.data, "CRNM\x02\0\x01\0\x09\x08\x07\0\0\0\0\0\0\0\0\0\0\0\0\0", 24);
     assert_memory_equal(b.data + 24, "\x05\0\0\0\x02\0\0\0\x03\0\0\0\0\0\0\0", 16);
     assert_memory_equal(b.data + 40, "\x08\x07\x06\x05\x04\x03\x02\x01", 8);
-    assert_memory_equal(b.data + 64, "\0\0\0\0\0\0\xe0\x3f\0\0\0\0\0\0\x10\x3e", 16);
-    assert_memory_equal(b.data + 80, "\0\0\x80\x3f\0\0\x20\xc0\0\0\x80\x0d", 12);
+    assert_memory_equal(b.data + 48, "\0\0\0\0\0\0\0\0\x03\0\0\0\0\0\0\0", 16);
+    assert_memory_equal(b.data + 64, "\x14\x13\x12\x11\x24\x23\x22\x21", 8);
+    assert_memory_equal(b.data + 72, (uint8_t[24]){0}, 24);
+    assert_memory_equal(b.data + 96, "\0\0\0\0\0\0\xe0\x3f\0\0\0\0\0\0\x10\x3e", 16);
+    assert_memory_equal(b.data + 112, "\0\0\x80\x3f\0\0\x20\xc0\0\0\x80\x0d", 12);
     uint8_t digest[DIGEST_SIZE];
-    digest_of(b.data, 92, digest);
-    assert_memory_equal(b.data + 92, digest, 32);
+    digest_of(b.data, 124, digest);
+    assert_memory_equal(b.data + 124, digest, 32);
+    buf_release(&b);
+}
+
+/* A later piece has no steps, and says where it begins. */
+static void test_model_message__layout_of_a_later_piece(void **state)
+{
+    (void)state;
+    struct buf b = later_example();
+    assert_int_equal(b.size, 96 + 8 + 32);
+    assert_memory_equal(b.data + 28, "\x02\0\0\0\x02\0\0\0\0\0\0\x80", 12);
+    assert_memory_equal(b.data + 48, "\0\0\0\0\0\0\0\x80\x02\0\0\0\0\0\0\0", 16);
+    assert_memory_equal(b.data + 96, "\0\0\x80\x3f\0\0\x20\xc0", 8);
+    struct wire_model m;
+    assert_int_equal(wire_model_read(buf_span(&b), &m, NULL), CAIRN_OK);
+    assert_null(m.steps);
+    assert_ptr_equal(m.weights, b.data + 96);
+    assert_true(m.first == UINT64_C(1) << 63 && m.count == 2);
     buf_release(&b);
 }
 
@@ -97,9 +141,27 @@ static void test_model_message__reads_what_was_written(void **state)
     assert_int_equal(m.tensors, 2);
     assert_int_equal(m.parameters, 3);
     assert_true(m.largest_samples == 0x0102030405060708u);
+    assert_true(m.first == 0 && m.count == 3);
+    assert_true(m.next_frame == 0x11121314 && m.deadline_ms == 0x21222324);
     assert_memory_equal(m.steps, steps, sizeof steps);
     assert_memory_equal(m.weights, weights, sizeof weights);
     buf_release(&b);
+}
+
+/* Sending a kept piece again at another time is as writing it anew. */
+static void test_model_message__retime(void **state)
+{
+    (void)state;
+    struct wire_model m = example_fields();
+    struct buf kept = written(&m);
+    m.next_frame = 0;
+    m.deadline_ms = UINT32_MAX;
+    struct buf anew = written(&m);
+    wire_model_retime(kept.data, kept.size, 0, UINT32_MAX);
+    assert_int_equal(kept.size, anew.size);
+    assert_memory_equal(kept.data, anew.data, anew.size);
+    buf_release(&kept);
+    buf_release(&anew);
 }
 
 static void test_model_message__cut_at_every_byte(void **state)
@@ -115,10 +177,8 @@ static void test_model_message__cut_at_every_byte(void **state)
     buf_release(&b);
 }
 
-static void test_model_message__every_bit_matters(void **state)
+static void every_bit_matters(struct buf b)
 {
-    (void)state;
-    struct buf b = example();
     for (size_t i = 0; i < b.size * 8; i++) {
         b.data[i / 8] ^= (uint8_t)(1u << i % 8);
         int error = read_exactly(b.data, b.size);
@@ -126,6 +186,13 @@ static void test_model_message__every_bit_matters(void **state)
         b.data[i / 8] ^= (uint8_t)(1u << i % 8);
     }
     buf_release(&b);
+}
+
+static void test_model_message__every_bit_matters(void **state)
+{
+    (void)state;
+    every_bit_matters(example());
+    every_bit_matters(later_example());
 }
 
 /* One field changed and the digest made right again. */
@@ -140,7 +207,8 @@ static void test_model_message__lies(void **state)
     } rows[] = {
 #define BAD CAIRN_ERR_MALFORMED
         {4, 2, 0, BAD},
-        {4, 2, 2, BAD},
+        {4, 2, 1, BAD},
+        {4, 2, 3, BAD},
         {6, 2, 0, CAIRN_OK},
         {6, 2, 2, BAD},
         {6, 2, 0x8001, BAD},
@@ -148,22 +216,32 @@ static void test_model_message__lies(void **state)
         {28, 4, 1, BAD},
         {28, 4, 3, BAD},
         {28, 4, 0xffffffff, BAD},
+        /* of a larger model this is the first piece; of a smaller one it cannot be */
         {32, 8, 2, BAD},
-        {32, 8, 4, BAD},
-        {32, 8, UINT64_MAX, BAD},
-        /* 4 * parameters is 12 again, modulo 2^64 */
-        {32, 8, ((uint64_t)1 << 62) + 3, BAD},
+        {32, 8, 0, BAD},
+        {32, 8, 4, CAIRN_OK},
+        {32, 8, UINT64_MAX, CAIRN_OK},
         {40, 8, 0, CAIRN_OK},
-        {48, 4, 1, BAD},
-        {60, 4, 0x80000000, BAD},
+        /* elsewhere it would have no steps */
+        {48, 8, 1, BAD},
+        {48, 8, UINT64_MAX, BAD},
+        {56, 8, 2, BAD},
+        {56, 8, 4, BAD},
+        {56, 8, UINT64_MAX, BAD},
+        /* 4 * count is 12 again, modulo 2^64 */
+        {56, 8, ((uint64_t)1 << 62) + 3, BAD},
+        {64, 4, UINT32_MAX, CAIRN_OK},
+        {68, 4, 0, CAIRN_OK},
+        {72, 4, 1, BAD},
+        {92, 4, 0x80000000, BAD},
         /* steps: zero, minus zero, negative, infinite, not a number; the smallest is allowed */
-        {64, 8, 0, BAD},
-        {64, 8, 0x8000000000000000, BAD},
-        {72, 8, 0xbff0000000000000, BAD},
-        {72, 8, 0x7ff0000000000000, BAD},
-        {72, 8, 0x7ff8000000000000, BAD},
-        {72, 8, 0xfff8000000000001, BAD},
-        {72, 8, 1, CAIRN_OK},
+        {96, 8, 0, BAD},
+        {96, 8, 0x8000000000000000, BAD},
+        {104, 8, 0xbff0000000000000, BAD},
+        {104, 8, 0x7ff0000000000000, BAD},
+        {104, 8, 0x7ff8000000000000, BAD},
+        {104, 8, 0xfff8000000000001, BAD},
+        {104, 8, 1, CAIRN_OK},
 #undef BAD
     };
     struct buf b = example();
@@ -182,25 +260,88 @@ static void test_model_message__lies(void **state)
     buf_release(&b);
 }
 
+/* Where a piece lies in its model, digest right: at the end, past it, around the end of 64 bits. */
+static void test_model_message__lies_about_the_place(void **state)
+{
+    (void)state;
+    static const struct {
+        uint64_t first, parameters;
+        int expected;
+    } rows[] = {
+        {1, 3, CAIRN_OK},
+        {2, 3, CAIRN_ERR_MALFORMED},
+        {3, 3, CAIRN_ERR_MALFORMED},
+        {1, 2, CAIRN_ERR_MALFORMED},
+        {1, 1, CAIRN_ERR_MALFORMED},
+        {1, 0, CAIRN_ERR_MALFORMED},
+        {UINT64_MAX - 2, UINT64_MAX, CAIRN_OK},
+        {UINT64_MAX - 1, UINT64_MAX, CAIRN_ERR_MALFORMED},
+        {UINT64_MAX, UINT64_MAX, CAIRN_ERR_MALFORMED},
+        {UINT64_MAX, 1, CAIRN_ERR_MALFORMED}, /* first + count is 1 again, modulo 2^64 */
+        {UINT64_MAX - 1, 5, CAIRN_ERR_MALFORMED},
+    };
+    struct buf b = later_example();
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        le_put64(b.data + 48, rows[i].first);
+        le_put64(b.data + 32, rows[i].parameters);
+        repair(&b);
+        int error = read_exactly(b.data, b.size);
+        if (error != rows[i].expected) {
+            fail_msg("row %zu gave %d", i, error);
+        }
+    }
+    buf_release(&b);
+}
+
+/* No parameters: neither written nor read, though its length would be right. */
+static void test_model_message__an_empty_piece(void **state)
+{
+    (void)state;
+    struct wire_model m = example_fields();
+    struct buf b = {0}, one;
+    m.count = 0;
+    assert_int_equal(wire_model_write(&b, &m), CAIRN_ERR_BUG);
+    m.first = 3;
+    assert_int_equal(wire_model_write(&b, &m), CAIRN_ERR_BUG);
+    assert_int_equal(b.size, 0);
+    m.first = 2;
+    m.count = 1;
+    one = written(&m);
+    assert_int_equal(read_exactly(one.data, one.size), CAIRN_OK);
+    one.size -= 4;
+    le_put64(one.data + 56, 0);
+    repair(&one);
+    assert_int_equal(read_exactly(one.data, one.size), CAIRN_ERR_MALFORMED);
+    buf_release(&one);
+}
+
 static void test_model_message__sizes(void **state)
 {
     (void)state;
     size_t size = 7;
-    assert_int_equal(wire_model_size(0, 0, &size), CAIRN_OK);
-    assert_int_equal(size, 96);
-    assert_int_equal(wire_model_size(2, 3, &size), CAIRN_OK);
-    assert_int_equal(size, 124);
-    assert_int_equal(wire_model_size(1, UINT64_MAX, &size), CAIRN_ERR_TOO_LONG);
-    assert_int_equal(wire_model_size(0, UINT64_MAX / 4, &size), CAIRN_ERR_TOO_LONG);
-    assert_int_equal(size, 124);
-    const struct wire_model huge = {.parameters = UINT64_MAX};
+    assert_int_equal(wire_model_size(0, 0, 0, &size), CAIRN_OK);
+    assert_int_equal(size, 128);
+    assert_int_equal(wire_model_size(2, 3, 0, &size), CAIRN_OK);
+    assert_int_equal(size, 156);
+    assert_int_equal(wire_model_size(UINT32_MAX, 3, 1, &size), CAIRN_OK);
+    assert_int_equal(size, 140);
+    assert_int_equal(wire_model_size(1, UINT64_MAX, 0, &size), CAIRN_ERR_TOO_LONG);
+    assert_int_equal(wire_model_size(0, UINT64_MAX / 4, 1, &size), CAIRN_ERR_TOO_LONG);
+    assert_int_equal(size, 140);
+    struct wire_model m = example_fields();
     struct buf b = {0};
-    assert_int_equal(wire_model_write(&b, &huge), CAIRN_ERR_TOO_LONG);
+    m.parameters = m.count = UINT64_MAX;
+    assert_int_equal(wire_model_write(&b, &m), CAIRN_ERR_TOO_LONG);
+    m.first = 1; /* beyond the model, and around the end of 64 bits */
+    assert_int_equal(wire_model_write(&b, &m), CAIRN_ERR_BUG);
+    m.parameters = 3;
+    m.count = 3;
+    assert_int_equal(wire_model_write(&b, &m), CAIRN_ERR_BUG);
     assert_int_equal(b.size, 0);
     buf_release(&b);
 }
 
-/* 200 random models behind something else in the buffer */
+/* 200 random pieces behind something else in the buffer */
 static void test_model_message__random_round_trip(void **state)
 {
     (void)state;
@@ -209,19 +350,24 @@ static void test_model_message__random_round_trip(void **state)
     replay_init(&r, "test", seed, 0, 0);
     for (int i = 0; i < 200; i++) {
         uint8_t step_bytes[8 * 20], weight_bytes[4 * 500];
+        const uint64_t first = replay_below(&r, 2) * (replay_u64(&r) >> 1);
         struct wire_model in = {.round = 1 + replay_below(&r, UINT32_MAX),
                                 .flags = (uint16_t)replay_below(&r, 2),
                                 .tensors = replay_below(&r, 21),
-                                .parameters = replay_below(&r, 501),
+                                .first = first,
+                                .count = 1 + replay_below(&r, 500),
                                 .largest_samples = replay_u64(&r),
+                                .next_frame = replay_u32(&r),
+                                .deadline_ms = replay_u32(&r),
                                 .steps = step_bytes,
                                 .weights = weight_bytes};
+        in.parameters = first + in.count + replay_below(&r, 3);
         struct wire_model out;
         for (uint32_t k = 0; k < in.tensors; k++) {
             double step = exp(replay_normal(&r) * 20);
             memcpy(step_bytes + 8 * (size_t)k, &step, 8);
         }
-        for (size_t k = 0; k < 4 * in.parameters; k++) {
+        for (size_t k = 0; k < 4 * in.count; k++) {
             weight_bytes[k] = (uint8_t)replay_u32(&r);
         }
         for (size_t k = 0; k < WIRE_EXPERIMENT; k++) {
@@ -235,8 +381,13 @@ static void test_model_message__random_round_trip(void **state)
         assert_memory_equal(out.experiment, in.experiment, WIRE_EXPERIMENT);
         assert_true(out.round == in.round && out.flags == in.flags && out.tensors == in.tensors &&
                     out.parameters == in.parameters && out.largest_samples == in.largest_samples);
-        assert_memory_equal(out.steps, step_bytes, 8 * (size_t)in.tensors);
-        assert_memory_equal(out.weights, weight_bytes, 4 * (size_t)in.parameters);
+        assert_true(out.first == in.first && out.count == in.count &&
+                    out.next_frame == in.next_frame && out.deadline_ms == in.deadline_ms);
+        assert_true((out.steps != NULL) == (first == 0));
+        if (out.steps != NULL) {
+            assert_memory_equal(out.steps, step_bytes, 8 * (size_t)in.tensors);
+        }
+        assert_memory_equal(out.weights, weight_bytes, 4 * (size_t)in.count);
         buf_release(&b);
     }
 }
@@ -245,10 +396,14 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_model_message__layout),
+        cmocka_unit_test(test_model_message__layout_of_a_later_piece),
+        cmocka_unit_test(test_model_message__retime),
         cmocka_unit_test(test_model_message__reads_what_was_written),
         cmocka_unit_test(test_model_message__cut_at_every_byte),
         cmocka_unit_test(test_model_message__every_bit_matters),
         cmocka_unit_test(test_model_message__lies),
+        cmocka_unit_test(test_model_message__lies_about_the_place),
+        cmocka_unit_test(test_model_message__an_empty_piece),
         cmocka_unit_test(test_model_message__sizes),
         cmocka_unit_test(test_model_message__random_round_trip),
     };
