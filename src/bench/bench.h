@@ -81,8 +81,9 @@ CAIRN_MUST_CHECK int bench_kernels(enum cpu_rung best, const struct bench_effort
 
 /* ---- the quantiser ---- */
 
-/** One thread, 16-bit values: floats to integers with stochastic rounding and error feedback, and
- * opened sums back into a model of floats; nanoseconds per parameter.
+/** One thread, 16-bit values: all that a client does with its floats in a round (quantiser_owe,
+ * quantiser_read, quantiser_settle), and opened sums back into a model of floats; nanoseconds per
+ * parameter.
  * @retval CAIRN_ERR_NO_MEMORY */
 CAIRN_MUST_CHECK int bench_quantiser(const struct bench_effort *effort, double *quantise_ns,
                                      double *apply_ns, struct cairn_problem *why);

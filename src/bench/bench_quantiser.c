@@ -15,18 +15,21 @@ struct desk {
     struct model_shape shape;
     struct quantiser quantiser;
     double step;
-    float *global, *local, *residual;
+    float *model, *local, *owed;
     int32_t *values;
     int64_t *sums;
     uint64_t saturated;
 };
 
+/* What a client does with each parameter in a round. */
 static int run_part(void *ctx, unsigned thread, unsigned pass)
 {
     struct desk *d = ctx;
     (void)thread;
     (void)pass;
-    quantiser_run(&d->quantiser, d->global, d->local, d->residual, 0, N, d->values, &d->saturated);
+    quantiser_owe(d->model, d->local, d->owed, N);
+    quantiser_read(&d->quantiser, d->owed, 0, N, d->values, &d->saturated);
+    quantiser_settle(&d->quantiser, d->owed, 0, N);
     return 0;
 }
 
@@ -36,19 +39,19 @@ static int apply_part(void *ctx, unsigned thread, unsigned pass)
     (void)thread;
     (void)pass;
     double largest = 0;
-    quantiser_apply(&d->shape, &d->step, 1, 1, 0, N, d->sums, d->global, &largest);
+    quantiser_apply(&d->shape, &d->step, 1, 1, 0, N, d->sums, d->model, &largest);
     return 0;
 }
 
 static int set_desk(struct desk *d)
 {
     const uint64_t dims[] = {N};
-    d->global = size_alloc_array(N, sizeof *d->global);
+    d->model = size_alloc_array(N, sizeof *d->model);
     d->local = size_alloc_array(N, sizeof *d->local);
-    d->residual = size_alloc_array(N, sizeof *d->residual);
+    d->owed = size_alloc_array(N, sizeof *d->owed);
     d->values = size_alloc_array(N, sizeof *d->values);
     d->sums = size_alloc_array(N, sizeof *d->sums);
-    if (!d->global || !d->local || !d->residual || !d->values || !d->sums) {
+    if (!d->model || !d->local || !d->owed || !d->values || !d->sums) {
         return CAIRN_ERR_NO_MEMORY;
     }
     const int error = model_shape_add(&d->shape, "w", dims, 1, NULL);
@@ -73,9 +76,9 @@ static int set_desk(struct desk *d)
 static void clear_desk(struct desk *d)
 {
     model_shape_release(&d->shape);
-    free(d->global);
+    free(d->model);
     free(d->local);
-    free(d->residual);
+    free(d->owed);
     free(d->values);
     free(d->sums);
 }

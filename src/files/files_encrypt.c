@@ -34,7 +34,8 @@ struct job {
     struct secret_rng *rng;
     struct files_crew crew;
     /* one frame's worth */
-    float *local, *global; /* global: NULL without a base */
+    float *update; /* the model, less the base where there is one */
+    float *global; /* NULL without a base */
     int32_t *values;
     struct buf frame;
     uint64_t clamped;
@@ -43,7 +44,7 @@ struct job {
 static void job_release(struct job *job)
 {
     const size_t n = job->header.plan.frame_params;
-    files_run_free(job->local, n, sizeof *job->local);
+    files_run_free(job->update, n, sizeof *job->update);
     files_run_free(job->global, n, sizeof *job->global);
     files_run_free(job->values, n, sizeof *job->values);
     buf_release(&job->frame);
@@ -205,12 +206,12 @@ static int prepare(struct job *job, struct cairn_problem *why)
     if (error) {
         return problem_set(why, error, NULL, "cannot encrypt: %s", cairn_error_sentence(error));
     }
-    job->local = files_run_new(n, sizeof *job->local);
+    job->update = files_run_new(n, sizeof *job->update);
     job->values = files_run_new(n, sizeof *job->values);
     if (job->header.has_base) {
         job->global = files_run_new(n, sizeof *job->global);
     }
-    if (job->local == NULL || job->values == NULL ||
+    if (job->update == NULL || job->values == NULL ||
         (job->header.has_base && job->global == NULL)) {
         return problem_set(why, CAIRN_ERR_NO_MEMORY, NULL, "no memory for one frame");
     }
@@ -234,18 +235,22 @@ static int bad_value(const struct job *job, const char *path, size_t at, double 
                        at - tensor->offset, value);
 }
 
-static int check_values(const struct job *job, size_t first, size_t n, struct cairn_problem *why)
+/* Finite values only, and then their difference from the base within the range. */
+static int make_update(struct job *job, size_t first, size_t n, struct cairn_problem *why)
 {
     for (size_t i = 0; i < n; i++) {
-        if (!isfinite(job->local[i])) {
-            return bad_value(job, job->options->in, first + i, (double)job->local[i], false, why);
+        const double local = (double)job->update[i];
+        if (!isfinite(local)) {
+            return bad_value(job, job->options->in, first + i, local, false, why);
         }
         if (job->global != NULL && !isfinite(job->global[i])) {
             return bad_value(job, job->options->base, first + i, (double)job->global[i], false,
                              why);
         }
-        const double update =
-            (double)job->local[i] - (job->global != NULL ? (double)job->global[i] : 0.0);
+        if (job->global != NULL) {
+            job->update[i] = (float)(local - (double)job->global[i]);
+        }
+        const double update = (double)job->update[i];
         if (!job->options->clip && fabs(update) > job->range) {
             return bad_value(job, job->options->in, first + i, update, true, why);
         }
@@ -263,18 +268,17 @@ static int encrypt_frame(struct job *job, uint32_t index, struct file_draft *dra
     size_t payload_at = 0;
     struct tensor_file in = job->in;
     in.shape = h->shape; /* borrowed back */
-    int error = tensor_file_read(&in, first, n, job->local, why);
+    int error = tensor_file_read(&in, first, n, job->update, why);
     if (!error && job->global != NULL) {
         error = tensor_file_read(&job->base, first, n, job->global, why);
     }
     if (!error) {
-        error = check_values(job, first, n, why);
+        error = make_update(job, first, n, why);
     }
     if (error) {
         return error;
     }
-    quantiser_run_part(&job->quantiser, job->global, job->local, NULL, first, n, job->values,
-                       &job->clamped);
+    quantiser_read(&job->quantiser, job->update, first, n, job->values, &job->clamped);
     buf_clear(&job->frame);
     error = wire_frame_begin(&job->frame, index, h->contributors, h->weight, h->params.short_id,
                              he_payload_bytes(&h->params, n), buf_span(&h->set), &payload_at);

@@ -88,7 +88,14 @@ int cairn_quantise(const struct cairn_quantiser *quantiser, const float *values,
                                 .seed = quantiser->seed,
                                 .round = quantiser->round,
                                 .client_index = quantiser->client};
-    quantiser_run_part(&q, NULL, values, residual, (size_t)quantiser->first, n, out, &saturated);
+    const size_t first = (size_t)quantiser->first;
+    if (residual != NULL && q.samples > 0) {
+        quantiser_add(values, residual, n);
+    }
+    quantiser_read(&q, residual != NULL ? residual : values, first, n, out, &saturated);
+    if (residual != NULL) {
+        quantiser_settle_read(&q, out, residual, first, n);
+    }
     if (clamped != NULL) {
         *clamped += saturated;
     }

@@ -7,6 +7,7 @@
 #include "quantiser.h"
 
 #include <math.h>
+#include <stdbool.h>
 #include <string.h>
 
 #include "replay.h"
@@ -22,21 +23,27 @@ int32_t quantiser_limit(unsigned value_bits)
     return (int32_t)((UINT32_C(1) << (value_bits - 1)) - 1);
 }
 
-int quantiser_check_finite(const struct model_shape *shape, const float *model,
-                           struct cairn_problem *why)
+int quantiser_check_finite_part(const struct model_shape *shape, const float *part, size_t first,
+                                size_t n, struct cairn_problem *why)
 {
-    for (size_t i = 0; i < shape->n_params; i++) {
+    for (size_t i = 0; i < n; i++) {
         /* written so that NaN fails too */
-        if (!(fabsf(model[i]) < QUANTISER_LARGEST_MAGNITUDE)) {
-            const struct model_tensor *tensor = model_shape_find(shape, i);
+        if (!(fabsf(part[i]) < QUANTISER_LARGEST_MAGNITUDE)) {
+            const struct model_tensor *tensor = model_shape_find(shape, first + i);
             return problem_set(why, CAIRN_ERR_TRAINER,
                                "the training has diverged: lower train.learning_rate, and look "
                                "at the data",
                                "tensor \"%s\", element %zu is %g", tensor->name,
-                               i - tensor->offset, (double)model[i]);
+                               first + i - tensor->offset, (double)part[i]);
         }
     }
     return 0;
+}
+
+int quantiser_check_finite(const struct model_shape *shape, const float *model,
+                           struct cairn_problem *why)
+{
+    return quantiser_check_finite_part(shape, model, 0, shape->n_params, why);
 }
 
 /* Elements of run [first, end) that are in the tensor of element `first`. */
@@ -78,7 +85,7 @@ static int32_t floor_of_sum(double y, uint32_t word, double largest)
 }
 
 /* n <= BLOCK values of one tensor. @return how many were clamped */
-static unsigned round_block(const struct grid *grid, const double *owed, const uint32_t *words,
+static unsigned round_block(const struct grid *grid, const float *owed, const uint32_t *words,
                             size_t n, int32_t *out)
 {
     const int32_t limit = grid->limit;
@@ -86,7 +93,7 @@ static unsigned round_block(const struct grid *grid, const double *owed, const u
     unsigned clamped = 0;
 
     for (size_t i = 0; i < n; i++) {
-        out[i] = floor_of_sum(owed[i] * grid->per_unit, words[i], beyond);
+        out[i] = floor_of_sum((double)owed[i] * grid->per_unit, words[i], beyond);
     }
     for (size_t i = 0; i < n; i++) {
         int32_t kept = out[i] > limit ? limit : out[i];
@@ -98,59 +105,114 @@ static unsigned round_block(const struct grid *grid, const double *owed, const u
     return clamped;
 }
 
-/* What the values of a block are, with what is owed from before. NULL counts as zeros. */
-static void gather_owed(const float *global, const float *local, const float *residual, size_t n,
-                        double *owed)
+/* A run block by block, each within one tensor. */
+struct walk {
+    const struct quantiser *q;
+    size_t first, end; /* of the run, in the flattened model */
+    size_t at, n;      /* the block: where it begins in the run, and its length */
+    struct grid grid;
+};
+
+/* There is nothing to walk through for a client without samples, whose grid has no unit. */
+static struct walk walk_run(const struct quantiser *q, size_t first, size_t n)
+{
+    return (struct walk){.q = q,
+                         .first = first,
+                         .end = q->samples == 0 ? first : first + n,
+                         .grid = {.limit = quantiser_limit(q->value_bits)}};
+}
+
+static bool walk_on(struct walk *walk)
+{
+    const struct quantiser *q = walk->q;
+    const double weight = (double)q->samples / (double)q->largest_samples;
+
+    walk->at += walk->n;
+    const size_t place = walk->first + walk->at;
+    if (place >= walk->end) {
+        return false;
+    }
+    const struct model_tensor *tensor = model_shape_find(q->shape, place);
+    const double step = q->steps[tensor - q->shape->tensors];
+    const size_t here = stretch(tensor, place, walk->end);
+
+    walk->n = here < BLOCK ? here : BLOCK;
+    walk->grid.per_unit = weight / step;
+    walk->grid.unit = step / weight;
+    return true;
+}
+
+static void rounding_words(const struct quantiser *q, size_t first, struct replay_rng *rng)
+{
+    replay_init(rng, "rounding", q->seed, q->round, q->client_index);
+    replay_seek(rng, first);
+}
+
+static void pay(const struct grid *grid, const int32_t *integers, float *owed, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
-        owed[i] = (double)local[i];
-    }
-    for (size_t i = 0; global != NULL && i < n; i++) {
-        owed[i] -= (double)global[i];
-    }
-    for (size_t i = 0; residual != NULL && i < n; i++) {
-        owed[i] += (double)residual[i];
+        owed[i] = (float)((double)owed[i] - integers[i] * grid->unit);
     }
 }
 
-void quantiser_run_part(const struct quantiser *q, const float *global, const float *local,
-                        float *residual, size_t first, size_t n, int32_t *out, uint64_t *saturated)
+void quantiser_owe(const float *global, const float *local, float *owed, size_t n)
 {
-    const double weight = (double)q->samples / (double)q->largest_samples;
-    struct grid grid = {.limit = quantiser_limit(q->value_bits)};
+    for (size_t i = 0; i < n; i++) {
+        owed[i] = (float)((double)owed[i] + ((double)local[i] - (double)global[i]));
+    }
+}
+
+void quantiser_add(const float *update, float *owed, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        owed[i] += update[i];
+    }
+}
+
+void quantiser_read(const struct quantiser *q, const float *owed, size_t first, size_t n,
+                    int32_t *out, uint64_t *saturated)
+{
+    struct walk walk = walk_run(q, first, n);
     struct replay_rng rng;
-    double owed[BLOCK];
     uint32_t words[BLOCK];
+    uint64_t clamped = 0;
 
     if (q->samples == 0) {
         memset(out, 0, n * sizeof *out);
-        return;
     }
-    replay_init(&rng, "rounding", q->seed, q->round, q->client_index);
-    replay_seek(&rng, first);
-    for (size_t i = 0, here; i < n; i += here) {
-        const struct model_tensor *tensor = model_shape_find(q->shape, first + i);
-        const double step = q->steps[tensor - q->shape->tensors];
-
-        here = stretch(tensor, first + i, first + n);
-        here = here < BLOCK ? here : BLOCK;
-        grid.per_unit = weight / step;
-        grid.unit = step / weight;
-        replay_words(&rng, words, here);
-        gather_owed(global ? global + i : NULL, local + i, residual ? residual + i : NULL, here,
-                    owed);
-        *saturated += round_block(&grid, owed, words, here, out + i);
-        for (size_t k = 0; residual != NULL && k < here; k++) {
-            residual[i + k] = (float)(owed[k] - out[i + k] * grid.unit);
-        }
+    rounding_words(q, first, &rng);
+    while (walk_on(&walk)) {
+        replay_words(&rng, words, walk.n);
+        clamped += round_block(&walk.grid, owed + walk.at, words, walk.n, out + walk.at);
+    }
+    if (saturated) {
+        *saturated += clamped;
     }
 }
 
-void quantiser_run(const struct quantiser *q, const float *global, const float *local,
-                   float *residual, size_t first, size_t n, int32_t *out, uint64_t *saturated)
+void quantiser_settle(const struct quantiser *last, float *owed, size_t first, size_t n)
 {
-    quantiser_run_part(q, global + first, local + first, residual + first, first, n, out,
-                       saturated);
+    struct walk walk = walk_run(last, first, n);
+    struct replay_rng rng;
+    uint32_t words[BLOCK];
+    int32_t integers[BLOCK];
+
+    rounding_words(last, first, &rng);
+    while (walk_on(&walk)) {
+        replay_words(&rng, words, walk.n);
+        (void)round_block(&walk.grid, owed + walk.at, words, walk.n, integers);
+        pay(&walk.grid, integers, owed + walk.at, walk.n);
+    }
+}
+
+void quantiser_settle_read(const struct quantiser *last, const int32_t *integers, float *owed,
+                           size_t first, size_t n)
+{
+    struct walk walk = walk_run(last, first, n);
+
+    while (walk_on(&walk)) {
+        pay(&walk.grid, integers + walk.at, owed + walk.at, walk.n);
+    }
 }
 
 void quantiser_apply_part(const struct model_shape *shape, const double *steps,

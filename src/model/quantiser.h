@@ -11,16 +11,21 @@
  * From float32 updates to small integers whose sum is exact, and back.
  *
  *   q = clamp(floor(y + u), -(2^(b-1)-1), 2^(b-1)-1)
- *   y = (update + residual) * (samples / largest_samples) / step,   u uniform in [0,1)
+ *   y = owed * (samples / largest_samples) / step,   u uniform in [0,1)
  *
  * `step` is per tensor and per round; `samples` weighs the client, so the mean is
  *
  *   mean = sum(q) * step * largest_samples / sum(samples)
  *
- * What rounding and clamping lost stays in `residual` (error feedback) and is added in the
- * next round. u is word i of the replayable stream ("rounding", seed, round, client index)
+ * `owed` is all that a client keeps of its updates: what it has still to send, one float for each
+ * parameter. A round adds its update to it (quantiser_owe, quantiser_add); from then on
+ * quantiser_read gives that round's integers, as often as they are asked for. When the round is
+ * over, quantiser_settle takes off what the integers came to, and what rounding and clamping lost
+ * stays owed (error feedback).
+ * u is word i of the replayable stream ("rounding", seed, round, client index)
  * for flattened parameter i, so the result does not depend on how the model is cut into frames.
- * All arithmetic in double, so every profile and tree gives the same bits.
+ * All arithmetic in double, so every profile and tree gives the same bits; owed is rounded to float
+ * once when an update is added and once when it is settled.
  * Source: unbiased stochastic rounding as in QSGD (Alistarh et al., NeurIPS 2017);
  * error feedback as in Seide et al., Interspeech 2014.
  */
@@ -28,7 +33,8 @@ struct quantiser {
     const struct model_shape *shape; /* borrowed */
     const double *steps;             /* n_tensors, each finite and > 0; borrowed */
     unsigned value_bits;             /* b, 2..24 */
-    uint64_t samples;                /* this client's; 0 = it contributes zeros */
+    uint64_t samples;                /* this client's; 0: its integers are 0 and settle
+                                        nothing, so do not let it owe its updates */
     uint64_t largest_samples;        /* >= samples, >= 1 */
     uint64_t seed;
     uint32_t round;
@@ -51,26 +57,35 @@ int32_t quantiser_limit(unsigned value_bits);
  */
 CAIRN_MUST_CHECK int quantiser_check_finite(const struct model_shape *shape, const float *model,
                                             struct cairn_problem *why);
-/**
- * Quantise flattened parameters first .. first+n-1.
- * @param global    the model of this round (n_params)
- * @param local     the trained model (n_params), finite
- * @param residual  (n_params) in: what is owed from before; out: what is owed now. With samples = 0
- *                  the whole update is dropped, not owed, and the residual is left as it is.
- * @param[out] out  n integers
- * @param[in,out] saturated  counts clamped values
- */
-void quantiser_run(const struct quantiser *q, const float *global, const float *local,
-                   float *residual, size_t first, size_t n, int32_t *out, uint64_t *saturated);
+/** The same for who holds one run and not the model: `part` begins at parameter `first`. */
+CAIRN_MUST_CHECK int quantiser_check_finite_part(const struct model_shape *shape, const float *part,
+                                                 size_t first, size_t n, struct cairn_problem *why);
 
-/**
- * The same for who holds one run and not the model: the arrays begin at parameter `first`.
- * @param global    (n) or NULL for zeros
- * @param residual  (n) or NULL: nothing is owed, before or after
+/*
+ * In what follows all arrays hold a run of n parameters, of any cut; where the place in the model
+ * matters they begin at flattened parameter `first`. Values are finite.
  */
-void quantiser_run_part(const struct quantiser *q, const float *global, const float *local,
-                        float *residual, size_t first, size_t n, int32_t *out,
-                        uint64_t *saturated);
+
+/** owed += local - global, of a trained model. */
+void quantiser_owe(const float *global, const float *local, float *owed, size_t n);
+/** owed += update, of a trainer that tells updates. */
+void quantiser_add(const float *update, float *owed, size_t n);
+/**
+ * The integers of a run. Changes nothing, so any frame can be made again, with the same integers.
+ * @param[out] out  n integers; zeros when q->samples is 0
+ * @param[in,out] saturated  raised by the number of clamped values; NULL: not counted
+ */
+void quantiser_read(const struct quantiser *q, const float *owed, size_t first, size_t n,
+                    int32_t *out, uint64_t *saturated);
+/**
+ * After a round: take off what quantiser_read gave for it, so that owed is what rounding and
+ * clamping lost. To be called once for each round and parameter that was sent, with that round's
+ * quantiser and before the next update is added; twice takes off twice.
+ */
+void quantiser_settle(const struct quantiser *last, float *owed, size_t first, size_t n);
+/** The same for who still has the integers that quantiser_read gave. */
+void quantiser_settle_read(const struct quantiser *last, const int32_t *integers, float *owed,
+                           size_t first, size_t n);
 
 /**
  * Add the weighted mean of an opened run to the model.

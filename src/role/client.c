@@ -4,11 +4,11 @@
  *
  *   handle_model    a model has come: keep it, ask for a step
  *   client_step     take the model -> train_round -> send_frames, as far as they go
- *   train_round     train, refuse what is not finite, quantise
- *   send_frames     encrypt a batch of frames, post it, go where the parent says
+ *   train_round     train, refuse what is not finite, owe the update
+ *   send_frames     quantise and encrypt a batch of frames, post it, go where the parent says
  *
- * The quantised update stays until the next model comes, so any frame can be encrypted again, each
- * time with fresh randomness, whatever index the parent asks for.
+ * What is owed stays as it is until the next model comes, so any frame can be quantised again, with
+ * the same integers, and encrypted again, with fresh randomness, whatever index the parent asks for.
  */
 #include "client.h"
 
@@ -48,7 +48,7 @@ struct pending_model {
     uint16_t flags;
     uint64_t largest_samples;
     int64_t arrived_us;
-    float *weights; /* n_params */
+    float *weights; /* n_params; NULL where the trainer needs no model */
     double *steps;  /* n_tensors */
 };
 
@@ -64,6 +64,8 @@ struct client {
     struct secret_rng *rng; /* NULL without encryption */
     size_t *frames_at;      /* at_once: where in the batch its frames begin */
     uint32_t at_once;       /* frames in a batch */
+    size_t frame_params;    /* in the first frame, which no other exceeds */
+    int32_t *values;        /* frame_params: the frame that is being built */
     struct roundlog log;
     bool log_ready, lock_ready;
 
@@ -74,11 +76,14 @@ struct client {
     char trouble[400];     /* why it stalled or sat out, for GET /status */
 
     /* only the stepping thread touches what follows */
-    float *global;      /* n_params: the model of this round */
-    float *local;       /* n_params: after training */
-    float *residual;    /* n_params: what quantising still owes */
-    int32_t *quantised; /* n_params */
-    double *steps;      /* n_tensors */
+    float *global; /* n_params: the model of this round; NULL where the trainer needs none */
+    float *local;  /* n_params: after training; NULL when the trainer tells updates run by run */
+    float *owed;   /* n_params: what is to be sent, see quantiser.h */
+    float *run;    /* one frame's parameters, of a trainer that tells them run by run */
+    struct quantiser quantiser; /* of this round */
+    bool unsettled;             /* this round's integers have not been taken off what is owed */
+    uint32_t counted;           /* frames whose saturated values are in the entry */
+    double *steps;              /* n_tensors */
     uint64_t largest_samples;
     uint32_t round;
     bool sits_out; /* this round's update was refused: contribute nothing */
@@ -144,7 +149,9 @@ static bool keep_model(struct client *c, const struct wire_model *m)
     if (final ? c->state == CLIENT_FINISHED : m->round <= c->newest_round) {
         return false;
     }
-    memcpy(c->pending.weights, m->weights, c->plan.n_params * sizeof(float));
+    if (c->trainer->needs_model) {
+        memcpy(c->pending.weights, m->weights, c->plan.n_params * sizeof(float));
+    }
     memcpy(c->pending.steps, m->steps, c->trainer->shape->n_tensors * sizeof(double));
     c->pending.present = true;
     c->pending.round = m->round;
@@ -207,27 +214,44 @@ static void handle_train(struct role *role, const struct http_request *request,
 
 /* ---- training ---- */
 
-static bool take_pending(struct client *c)
+static bool newer_model_waits(struct client *c)
 {
     pthread_mutex_lock(&c->lock);
-    const bool present = c->pending.present;
-    if (present) {
-        float *weights = c->global;
-        c->global = c->pending.weights;
-        c->pending.weights = weights;
-        double *steps = c->steps;
-        c->steps = c->pending.steps;
-        c->pending.steps = steps;
-        c->pending.present = false;
-        c->round = c->pending.round;
-        c->largest_samples = c->pending.largest_samples;
-        c->entry = (struct roundlog_entry){.round = c->round, .start_us = c->pending.arrived_us};
-        c->state =
-            (c->pending.flags & WIRE_MODEL_FINAL) != 0 ? CLIENT_FINISHED : CLIENT_TRAINING;
-        c->trouble[0] = '\0';
-    }
+    const bool waits = c->pending.present;
     pthread_mutex_unlock(&c->lock);
-    return present;
+    return waits;
+}
+
+/* The round is over: what its integers came to is no longer owed. */
+static void settle(struct client *c)
+{
+    if (c->unsettled) {
+        quantiser_settle(&c->quantiser, c->owed, 0, c->plan.n_params);
+        c->unsettled = false;
+    }
+}
+
+static bool take_pending(struct client *c)
+{
+    if (!newer_model_waits(c)) {
+        return false;
+    }
+    settle(c); /* while the round's steps are still here; a model that waits does not go away */
+    pthread_mutex_lock(&c->lock);
+    float *weights = c->global;
+    c->global = c->pending.weights;
+    c->pending.weights = weights;
+    double *steps = c->steps;
+    c->steps = c->pending.steps;
+    c->pending.steps = steps;
+    c->pending.present = false;
+    c->round = c->pending.round;
+    c->largest_samples = c->pending.largest_samples;
+    c->entry = (struct roundlog_entry){.round = c->round, .start_us = c->pending.arrived_us};
+    c->state = (c->pending.flags & WIRE_MODEL_FINAL) != 0 ? CLIENT_FINISHED : CLIENT_TRAINING;
+    c->trouble[0] = '\0';
+    pthread_mutex_unlock(&c->lock);
+    return true;
 }
 
 static void sit_out(struct client *c, const struct cairn_problem *why)
@@ -239,6 +263,37 @@ static void sit_out(struct client *c, const struct cairn_problem *why)
     log_line(LOG_ERROR, "round %u: sits out: %s", (unsigned)c->round, why->what);
 }
 
+/* A frame's run of the update, refused if it is no number. */
+static int update_run(struct client *c, uint32_t frame, struct cairn_problem *why)
+{
+    const size_t first = fed_plan_first(&c->plan, frame), n = fed_plan_count(&c->plan, frame);
+    c->trainer->update(c->trainer, c->round, c->assignment->self.index, first, n, c->run);
+    return quantiser_check_finite_part(c->trainer->shape, c->run, first, n, why);
+}
+
+/* All runs are looked at before the first is owed: a round is sat out as a whole. */
+static int owe_by_run(struct client *c, struct cairn_problem *why)
+{
+    int err = 0;
+    for (uint32_t i = 0; err == 0 && i < c->plan.n_frames; i++) {
+        err = update_run(c, i, why);
+    }
+    for (uint32_t i = 0; err == 0 && c->trainer->samples > 0 && i < c->plan.n_frames; i++) {
+        err = update_run(c, i, why);
+        quantiser_add(c->run, c->owed + fed_plan_first(&c->plan, i), fed_plan_count(&c->plan, i));
+    }
+    return err;
+}
+
+static int owe_local(struct client *c, struct cairn_problem *why)
+{
+    const int err = quantiser_check_finite(c->trainer->shape, c->local, why);
+    if (err == 0 && c->trainer->samples > 0) {
+        quantiser_owe(c->global, c->local, c->owed, c->plan.n_params);
+    }
+    return err;
+}
+
 static void train_round(struct client *c)
 {
     struct cairn_problem why = {0};
@@ -248,24 +303,24 @@ static void train_round(struct client *c)
     int err = c->trainer->train(c->trainer, c->global, c->local, c->assignment->settings.seed,
                                 c->round, c->assignment->self.index, &metrics, &why);
     if (err == 0) {
-        err = quantiser_check_finite(c->trainer->shape, c->local, &why);
+        err = c->trainer->by_run ? owe_by_run(c, &why) : owe_local(c, &why);
     }
     c->entry.train_s = clock_seconds(from, clock_now_ns(c->host->clock));
     if (err != 0) {
         sit_out(c, &why);
     } else {
-        const struct quantiser q = {.shape = c->trainer->shape,
-                                    .steps = c->steps,
-                                    .value_bits = c->assignment->settings.value_bits,
-                                    .samples = c->trainer->samples,
-                                    .largest_samples = c->largest_samples,
-                                    .seed = c->assignment->settings.seed,
-                                    .round = c->round,
-                                    .client_index = c->assignment->self.index};
-        quantiser_run(&q, c->global, c->local, c->residual, 0, c->plan.n_params, c->quantised,
-                      &c->entry.saturated);
+        c->quantiser = (struct quantiser){.shape = c->trainer->shape,
+                                          .steps = c->steps,
+                                          .value_bits = c->assignment->settings.value_bits,
+                                          .samples = c->trainer->samples,
+                                          .largest_samples = c->largest_samples,
+                                          .seed = c->assignment->settings.seed,
+                                          .round = c->round,
+                                          .client_index = c->assignment->self.index};
+        c->unsettled = true;
     }
     c->next = 0;
+    c->counted = 0;
     uplink_begin(&c->uplink, c->round);
     set_state(c, CLIENT_SENDING);
 }
@@ -276,7 +331,7 @@ static void train_round(struct client *c)
 static int build_frame(struct client *c, uint32_t index, size_t *frame_at,
                        struct cairn_problem *why)
 {
-    const size_t count = fed_plan_count(&c->plan, index);
+    const size_t first = fed_plan_first(&c->plan, index), count = fed_plan_count(&c->plan, index);
     size_t payload_at = 0;
     int err;
     *frame_at = c->batch.size;
@@ -289,9 +344,11 @@ static int build_frame(struct client *c, uint32_t index, size_t *frame_at,
                              he_payload_bytes(&c->plan.he, count), buf_span(&c->set), &payload_at);
     }
     if (err == 0 && !c->sits_out) {
+        quantiser_read(&c->quantiser, c->owed + first, first, count, c->values,
+                       index >= c->counted ? &c->entry.saturated : NULL);
+        c->counted = index >= c->counted ? index + 1 : c->counted; /* not when it is built again */
         err = he_encrypt(&c->plan.he, c->key, c->rng, c->crew, c->assignment->nonce, c->round,
-                         index, c->quantised + fed_plan_first(&c->plan, index), count,
-                         c->batch.data + payload_at, why);
+                         index, c->values, count, c->batch.data + payload_at, why);
     }
     return err != 0 ? err : wire_frame_close(&c->batch, *frame_at);
 }
@@ -342,14 +399,6 @@ static void stall(struct client *c, const struct cairn_problem *why)
     memcpy(c->trouble, why->what, sizeof c->trouble);
     c->state = CLIENT_STALLED;
     pthread_mutex_unlock(&c->lock);
-}
-
-static bool newer_model_waits(struct client *c)
-{
-    pthread_mutex_lock(&c->lock);
-    const bool waits = c->pending.present;
-    pthread_mutex_unlock(&c->lock);
-    return waits;
 }
 
 /* @return when to be called again */
@@ -456,12 +505,13 @@ static void client_free(struct role *role)
     he_crew_free(c->crew);
     parallel_free(c->team);
     free(c->frames_at);
+    free_wiped(c->values, c->frame_params * sizeof *c->values);
     free(c->pending.weights);
     free(c->pending.steps);
     free(c->global);
     free_wiped(c->local, c->plan.n_params * sizeof *c->local);
-    free_wiped(c->residual, c->plan.n_params * sizeof *c->residual);
-    free_wiped(c->quantised, c->plan.n_params * sizeof *c->quantised);
+    free_wiped(c->owed, c->plan.n_params * sizeof *c->owed);
+    free_wiped(c->run, c->frame_params * sizeof *c->run);
     free(c->steps);
     buf_release(&c->batch);
     buf_release(&c->set);
@@ -497,8 +547,10 @@ static int load_key(struct client *c, const struct fed_assignment *a, struct cai
 static int make_team(struct client *c, const struct fed_settings *s)
 {
     c->at_once = fed_plan_batch_frames(&c->plan, s->batch_bytes);
+    c->frame_params = fed_plan_count(&c->plan, 0);
+    c->values = size_alloc_array(c->frame_params, sizeof *c->values);
     c->frames_at = size_alloc_array(c->at_once, sizeof *c->frames_at);
-    if (c->frames_at == NULL) {
+    if (c->values == NULL || c->frames_at == NULL) {
         return CAIRN_ERR_NO_MEMORY;
     }
     int err = parallel_new(s->train_threads, &c->team);
@@ -527,15 +579,22 @@ static int make_plan(struct client *c, const struct fed_assignment *a, struct ca
 static int allocate(struct client *c, uint32_t index)
 {
     const size_t n = c->plan.n_params, tensors = c->trainer->shape->n_tensors;
-    c->pending.weights = size_alloc_array(n, sizeof(float));
+    const struct trainer *t = c->trainer;
     c->pending.steps = size_alloc_array(tensors, sizeof(double));
-    c->global = size_alloc_array(n, sizeof(float));
-    c->local = size_alloc_array(n, sizeof(float));
-    c->residual = size_alloc_array(n, sizeof(float));
-    c->quantised = size_alloc_array(n, sizeof(int32_t));
     c->steps = size_alloc_array(tensors, sizeof(double));
-    if (c->pending.weights == NULL || c->pending.steps == NULL || c->global == NULL ||
-        c->local == NULL || c->residual == NULL || c->quantised == NULL || c->steps == NULL) {
+    c->owed = size_alloc_array(n, sizeof(float));
+    if (t->needs_model) {
+        c->pending.weights = size_alloc_array(n, sizeof(float));
+        c->global = size_alloc_array(n, sizeof(float));
+    }
+    if (t->by_run) {
+        c->run = size_alloc_array(c->frame_params, sizeof(float));
+    } else {
+        c->local = size_alloc_array(n, sizeof(float));
+    }
+    if (c->pending.steps == NULL || c->steps == NULL || c->owed == NULL ||
+        (t->needs_model && (c->pending.weights == NULL || c->global == NULL)) ||
+        (t->by_run ? c->run == NULL : c->local == NULL)) {
         return CAIRN_ERR_NO_MEMORY;
     }
     const size_t set = fed_plan_set_bytes(&c->plan);

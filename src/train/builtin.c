@@ -303,6 +303,7 @@ int train_builtin_new(const struct train_builtin_options *options, struct traine
     }
     b->base.shape = &b->shape;
     b->base.samples = b->train.rows;
+    b->base.needs_model = true;
     b->base.initial = builtin_initial;
     b->base.train = builtin_train;
     b->base.evaluate = builtin_evaluate;

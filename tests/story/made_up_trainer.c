@@ -91,6 +91,7 @@ int made_up_trainer(const struct made_up_options *options, struct trainer **out)
     }
     m->trainer = (struct trainer){.shape = &m->shape,
                                   .samples = options->samples,
+                                  .needs_model = true,
                                   .state = m,
                                   .initial = made_up_initial,
                                   .train = made_up_train,

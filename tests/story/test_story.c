@@ -102,13 +102,13 @@ static void recompute(uint64_t seed, uint32_t clients, unsigned rounds, int abse
     const struct made_up_options made_up = {.n_params = PARAMS};
     assert_int_equal(made_up_trainer(&made_up, &trainer), 0);
     float *model = calloc(PARAMS, sizeof *model), *local = calloc(PARAMS, sizeof *local);
-    float *residuals = calloc((size_t)clients * PARAMS, sizeof *residuals);
+    float *owed = calloc((size_t)clients * PARAMS, sizeof *owed);
     int64_t *sums = calloc(PARAMS, sizeof *sums);
     int32_t *q = calloc(PARAMS, sizeof *q);
     double steps[2] = {0}, largest[2] = {0};
     trainer->initial(trainer, seed, model);
     for (uint32_t round = 1; round <= rounds; round++) {
-        uint64_t weight = 0, saturated = 0;
+        uint64_t weight = 0;
         uint32_t contributors = 0;
         quantiser_choose_steps(&shape, 16, round == 1 ? NULL : largest, steps);
         memset(largest, 0, sizeof largest);
@@ -126,8 +126,9 @@ static void recompute(uint64_t seed, uint32_t clients, unsigned rounds, int abse
                                                 .round = round,
                                                 .client_index = k};
             made_up_update(PARAMS, model, local, seed, round, k);
-            quantiser_run(&quantiser, model, local, residuals + (size_t)k * PARAMS, 0, PARAMS, q,
-                          &saturated);
+            quantiser_owe(model, local, owed + (size_t)k * PARAMS, PARAMS);
+            quantiser_read(&quantiser, owed + (size_t)k * PARAMS, 0, PARAMS, q, NULL);
+            quantiser_settle(&quantiser, owed + (size_t)k * PARAMS, 0, PARAMS);
             for (size_t i = 0; i < PARAMS; i++) {
                 sums[i] += q[i];
             }
@@ -144,7 +145,7 @@ static void recompute(uint64_t seed, uint32_t clients, unsigned rounds, int abse
     digest_hex(digest, DIGEST_SIZE, hex);
     free(model);
     free(local);
-    free(residuals);
+    free(owed);
     free(sums);
     free(q);
     trainer->free(trainer);
@@ -686,9 +687,8 @@ static void first_update(uint32_t index, int32_t *q)
     const struct made_up_options made_up = {.n_params = PARAMS};
     assert_int_equal(made_up_trainer(&made_up, &trainer), 0);
     float *model = calloc(PARAMS, sizeof *model), *local = calloc(PARAMS, sizeof *local);
-    float *residual = calloc(PARAMS, sizeof *residual);
+    float *owed = calloc(PARAMS, sizeof *owed);
     double steps[2];
-    uint64_t saturated = 0;
     trainer->initial(trainer, 7, model);
     made_up_update(PARAMS, model, local, 7, 1, index);
     quantiser_choose_steps(&shape, 16, NULL, steps);
@@ -700,10 +700,11 @@ static void first_update(uint32_t index, int32_t *q)
                                         .seed = 7,
                                         .round = 1,
                                         .client_index = index};
-    quantiser_run(&quantiser, model, local, residual, 0, PARAMS, q, &saturated);
+    quantiser_owe(model, local, owed, PARAMS);
+    quantiser_read(&quantiser, owed, 0, PARAMS, q, NULL);
     free(model);
     free(local);
-    free(residual);
+    free(owed);
     trainer->free(trainer);
     model_shape_release(&shape);
 }

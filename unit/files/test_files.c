@@ -117,7 +117,7 @@ static void expected_mean(const float *models, const uint64_t *samples, uint64_t
                                             .seed = seed,
                                             .round = 1,
                                             .client_index = c};
-        quantiser_run_part(&quantiser, NULL, models + (size_t)c * N, NULL, 0, N, q, &clamped);
+        quantiser_read(&quantiser, models + (size_t)c * N, 0, N, q, &clamped);
         for (size_t i = 0; i < N; i++) {
             sums[i] += q[i];
         }

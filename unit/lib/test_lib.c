@@ -322,6 +322,29 @@ static void test_lib__profile_seal_ckks(void **state)
     cairn_params_free(ckks);
 }
 
+/* What was not sent is owed and comes with the next run; without samples nothing moves. */
+static void test_lib__quantiser_residual(void **state)
+{
+    (void)state;
+    struct cairn_quantiser q = {.range = 127, .value_bits = 8, .largest_samples = 2, .samples = 2,
+                                .round = 1, .seed = 5};
+    const float floats[3] = {200.0f, 3.25f, -7.0f}; /* a step is 1 */
+    float residual[3] = {0, 0.25f, 0.5f};
+    int32_t out[3];
+    uint64_t clamped = 0;
+    assert_int_equal(cairn_quantise(&q, floats, residual, 3, out, &clamped, NULL), 0);
+    assert_int_equal(clamped, 1);
+    assert_int_equal(out[0], 127);
+    assert_true(residual[0] == 73.0f);
+    assert_true(residual[1] == 3.5f - (float)out[1] && fabsf(residual[1]) < 1);
+    assert_true(residual[2] == -6.5f - (float)out[2] && fabsf(residual[2]) < 1);
+    const float before[3] = {residual[0], residual[1], residual[2]};
+    q.samples = 0;
+    assert_int_equal(cairn_quantise(&q, floats, residual, 3, out, NULL, NULL), 0);
+    assert_memory_equal(residual, before, sizeof before);
+    assert_memory_equal(out, ((int32_t[3]){0}), sizeof out);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -332,6 +355,7 @@ int main(void)
         cmocka_unit_test(test_lib__profile_seal_ckks),
         cmocka_unit_test(test_lib__quantiser_members),
         cmocka_unit_test(test_lib__quantiser_first),
+        cmocka_unit_test(test_lib__quantiser_residual),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

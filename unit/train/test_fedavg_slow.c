@@ -25,7 +25,7 @@ enum { CLIENTS = 12, ROUNDS = 10, SEED = 1 };
 
 struct federation {
     struct trainer *clients[CLIENTS];
-    float *residuals[CLIENTS];
+    float *owed[CLIENTS];
     struct trainer *evaluator;
     const struct model_shape *shape;
     size_t n;
@@ -63,7 +63,7 @@ static void federation_open(struct federation *f, const char *dir)
     f->n = f->shape->n_params;
     for (uint32_t c = 0; c < CLIENTS; c++) {
         f->clients[c] = new_trainer(dir, CLIENTS, c);
-        f->residuals[c] = size_alloc_array(f->n, sizeof(float));
+        f->owed[c] = size_alloc_array(f->n, sizeof(float));
         f->all_samples += f->clients[c]->samples;
         if (f->clients[c]->samples > f->largest_samples) {
             f->largest_samples = f->clients[c]->samples;
@@ -82,7 +82,7 @@ static void federation_close(struct federation *f)
     f->evaluator->free(f->evaluator);
     for (size_t c = 0; c < CLIENTS; c++) {
         f->clients[c]->free(f->clients[c]);
-        free(f->residuals[c]);
+        free(f->owed[c]);
     }
     free(f->global);
     free(f->local);
@@ -103,7 +103,9 @@ static void client_round(struct federation *f, uint32_t c, uint32_t round, unsig
 
     assert_int_equal(client->train(client, f->global, f->local, SEED, round, c, &metrics, &why), 0);
     assert_int_equal(quantiser_check_finite(f->shape, f->local, &why), 0);
-    quantiser_run(&q, f->global, f->local, f->residuals[c], 0, f->n, f->values, saturated);
+    quantiser_owe(f->global, f->local, f->owed[c], f->n);
+    quantiser_read(&q, f->owed[c], 0, f->n, f->values, saturated);
+    quantiser_settle(&q, f->owed[c], 0, f->n);
     for (size_t i = 0; i < f->n; i++) {
         f->sums[i] += f->values[i];
     }
