@@ -3,12 +3,14 @@
 #include "estimate.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "dataset.h"
 #include "frame.h"
 #include "model_message.h"
 #include "quantiser.h"
 #include "sizes.h"
+#include "synthetic.h"
 #include "trainer.h"
 
 /* Where neither the config nor the data says what the layers are: MNIST, and the default hidden
@@ -25,6 +27,10 @@ int estimate_shape(const struct fed_settings *settings, const char *data_dir,
         .classes = settings->n_layers ? settings->layers[settings->n_layers - 1] : 0};
     struct dataset_facts found = {0};
     struct cairn_problem ignored;
+    if (strcmp(settings->train_type, "synthetic") == 0) {
+        *source = "model.params";
+        return train_synthetic_shape((size_t)settings->params, shape, why);
+    }
     bool here = dataset_facts_read(&data, &found, &ignored) == 0;
     if (facts) {
         facts->train_rows = found.train_rows;
@@ -92,6 +98,7 @@ int estimate_init(struct estimate *e, const struct fed_config *config, const cha
     }
     e->model_bytes = model_bytes;
     e->window = fed_plan_window(&e->plan, s->window_bytes, s->batch_bytes);
+    e->synthetic = strcmp(s->train_type, "synthetic") == 0;
     e->most_contributors = most_contributors(&he);
     count_stream(e, s);
     return 0;
@@ -134,24 +141,32 @@ struct estimate_bytes estimate_traffic(const struct estimate *e, const struct fe
                                            streams_up(tree, node) * e->stream_bytes};
 }
 
+/* A model that waits, the one of this round, the trained one, what is owed, the network and its
+ * velocity; a synthetic trainer leaves only what is owed, and a run. */
+static uint64_t client_memory(const struct estimate *e, const struct fed_node *self)
+{
+    const uint64_t frame = fed_plan_count(&e->plan, 0);
+    const uint64_t integers = frame * sizeof(int32_t);
+    const uint64_t floats = e->synthetic ? e->plan.n_params + frame : 6 * e->plan.n_params;
+    return floats * sizeof(float) + e->model_bytes + e->batch_bytes + integers +
+           e->train_rows * e->features / (self->client_number ? self->client_number : 1);
+}
+
 uint64_t estimate_memory(const struct estimate *e, const struct fed_tree *tree, uint32_t node)
 {
     const struct fed_node *self = &tree->nodes[node];
-    uint64_t n = e->plan.n_params;
-    uint64_t payload =
-        he_payload_bytes(&e->plan.he, e->plan.frame_params < n ? e->plan.frame_params : n);
-    uint64_t bodies = self->n_children * e->batch_bytes; /* one request of each child at once */
+    const uint64_t payload = he_payload_bytes(&e->plan.he, fed_plan_count(&e->plan, 0));
+    const uint64_t bodies = self->n_children * e->batch_bytes; /* one of each child at once */
     switch (self->type) {
-    case FED_CLIENT: /* global, local, residual, quantised, velocity and gradient; the slice's
-                        pixels */
-        return 6 * n * sizeof(float) + e->model_bytes + e->batch_bytes +
-               e->train_rows * e->features / (self->client_number ? self->client_number : 1);
+    case FED_CLIENT:
+        return client_memory(e, self);
     case FED_SWITCH:
         return e->model_bytes + bodies +
                (self->dumb ? 0 : (uint64_t)e->window * payload + e->batch_bytes);
-    case FED_AGGREGATOR: /* the sums of one frame take 8 bytes each */
-        return n * sizeof(float) + e->model_bytes + bodies + (uint64_t)e->window * payload +
-               e->plan.frame_params * sizeof(int64_t) + e->test_rows * e->features;
+    case FED_AGGREGATOR: /* the model; to evaluate, the network and its velocity; sums of a frame */
+        return (e->synthetic ? 1 : 3) * e->plan.n_params * sizeof(float) + e->model_bytes + bodies +
+               (uint64_t)e->window * payload + e->plan.frame_params * sizeof(int64_t) +
+               e->test_rows * e->features;
     }
     return 0;
 }

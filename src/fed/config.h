@@ -42,11 +42,13 @@ struct fed_settings {
     /* model */
     size_t layers[FED_MAX_LAYERS]; /* n_layers = 0: features, 128, classes */
     size_t n_layers;
+    uint64_t params; /* of the synthetic trainer's model */
     /* data */
     char data_dir[FED_PATH_SIZE];
     unsigned resize;
     /* train */
-    char train_type[16]; /* "builtin" */
+    char train_type[16]; /* "builtin", "synthetic" */
+    double step_s;       /* that a synthetic training pretends to take */
     unsigned epochs;
     unsigned batch;
     double learning_rate;

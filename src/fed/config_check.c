@@ -8,6 +8,7 @@
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
 
 enum {
     PRIVACY_FLOOR = 3, /* one colluding client that is withstood, + 2 */
@@ -192,6 +193,25 @@ static void warn_of_quorum(struct config_reader *r, const struct config_object *
     }
 }
 
+/* What the chosen trainer does not look at. */
+static void warn_of_trainer(struct config_reader *r, const struct config_object *root,
+                            const struct fed_settings *settings)
+{
+    const bool synthetic = strcmp(settings->train_type, "synthetic") == 0;
+    const uint32_t model = config_found(root, "model");
+    const uint32_t params = model != 0 ? config_doc_member(&r->doc, model, "params") : 0;
+    if (synthetic && settings->n_layers > 0) {
+        config_warning(r, place_of(r, root, "model", "layers"),
+                       "model.layers: train.type synthetic has no layers; the size of its model is "
+                       "model.params");
+    } else if (!synthetic && params != 0 && !is_bad(r, params)) {
+        config_warning(r, params,
+                       "model.params: is for train.type synthetic; the model of train.type %s is "
+                       "as large as model.layers say",
+                       settings->train_type);
+    }
+}
+
 void config_check_settings(struct config_reader *r, const struct config_object *root,
                            struct fed_settings *settings, uint32_t n_clients)
 {
@@ -203,6 +223,7 @@ void config_check_settings(struct config_reader *r, const struct config_object *
     if (check_quorum(r, place_of(r, root, "round", "quorum"), settings, n_clients) && floor_good) {
         warn_of_quorum(r, root, settings, n_clients);
     }
+    warn_of_trainer(r, root, settings);
     uint32_t profile = place_of(r, root, "encryption", "profile");
     if (settings->profile == HE_NONE && !is_bad(r, profile)) {
         config_warning(r, profile,

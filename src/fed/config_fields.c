@@ -31,13 +31,16 @@ static const char *const profile_words[] = {"none", "bfv", "capsule", "seal-ckks
                                             NULL};
 static const char *const holder_words[] = {"aggregator", NULL};
 static const char *const parent_words[] = {"aggregator", "switch", NULL};
-static const char *const trainer_words[] = {"builtin", NULL};
+static const char *const trainer_words[] = {"builtin", "synthetic", NULL};
 static const char *const type_words[] = {"client", "switch", NULL}; /* config_self.is_switch */
 
 static const struct config_field model[] = {
     {.name = "layers", .kind = CONFIG_SIZES, SETTING(layers), RANGE(1, 1000000),
      .help = "neurons of each layer, from the inputs to the classes; empty: the data set's "
              "features, 128, the data set's classes"},
+    {.name = "params", .kind = CONFIG_INTEGER, SETTING(params), RANGE(1, 10000000000.0),
+     .otherwise = 1000000,
+     .help = "parameters of the model that train.type synthetic makes up; of no other"},
 };
 static const struct config_field data[] = {
     {.name = "dir", .kind = CONFIG_TEXT, SETTING(data_dir), .otherwise_text = "data",
@@ -47,7 +50,10 @@ static const struct config_field data[] = {
 };
 static const struct config_field train[] = {
     {.name = "type", .kind = CONFIG_WORD_TEXT, SETTING(train_type), .words = trainer_words,
-     .otherwise_text = "builtin", .help = "who trains"},
+     .otherwise_text = "builtin",
+     .help = "who trains; synthetic makes updates up, without data, to measure with"},
+    {.name = "step_s", .kind = CONFIG_NUMBER, SETTING(step_s), RANGE(0, 3600),
+     .help = "seconds that a round of synthetic training pretends to take"},
     {.name = "epochs", .kind = CONFIG_INTEGER, SETTING(epochs), RANGE(1, 1000), .otherwise = 1,
      .help = "passes over a client's own data in each round"},
     {.name = "batch", .kind = CONFIG_INTEGER, SETTING(batch), RANGE(1, 65536), .otherwise = 32,

@@ -21,6 +21,7 @@
 #include "log.h"
 #include "roundlog.h"
 #include "switch.h"
+#include "synthetic.h"
 
 enum {
     /* A switch's config names its children: 10,000 of them at about 150 bytes, and a key of 20 kB. */
@@ -97,6 +98,18 @@ static int builtin_trainer(const struct fed_settings *s, const char *data_dir,
     return train_builtin_new(&options, out, why);
 }
 
+static int synthetic_trainer(const struct fed_settings *s, uint32_t client_number, uint32_t index,
+                             struct trainer **out, struct cairn_problem *why)
+{
+    const struct train_synthetic_options options = {
+        .n_params = (size_t)s->params,
+        .step_s = s->step_s,
+        .client_number = client_number,
+        .client_index = index,
+    };
+    return train_synthetic_new(&options, out, why);
+}
+
 static int host_trainer(void *ctx, const struct fed_settings *settings, uint32_t client_number,
                         uint32_t index, struct trainer **out, struct cairn_problem *why)
 {
@@ -105,7 +118,9 @@ static int host_trainer(void *ctx, const struct fed_settings *settings, uint32_t
         return node->options.trainer(node->options.ctx, settings, node->data_dir, client_number,
                                      index, out, why);
     }
-    return builtin_trainer(settings, node->data_dir, client_number, index, out, why);
+    return strcmp(settings->train_type, "synthetic") == 0
+               ? synthetic_trainer(settings, client_number, index, out, why)
+               : builtin_trainer(settings, node->data_dir, client_number, index, out, why);
 }
 
 /* ---- holding the role ---- */

@@ -76,6 +76,20 @@ class Run(cairn.CairnCase):
             # a process of this size: a page count or kilobytes taken for bytes would fall out
             self.assertGreater(node["peak_rss_bytes"], 2_000_000)
 
+    def test_synthetic_updates_need_no_data(self):
+        digests = set()
+        for profile in ("none", "capsule"):
+            config = cairn.make_config(self.net, TWO_LEVELS, rounds=2, seed=3, name=profile,
+                                       train={"type": "synthetic"},
+                                       encryption={"profile": profile})
+            config["model"] = {"params": 700001}  # two frames
+            document = self.cairn("run", self.write(config), "--json", "--data-dir",
+                                  self.path("nothing")).json
+            self.assertEqual(document["params"], 700001)
+            self.assertIsNone(document["accuracy"])
+            digests.add(document["model_digest"])
+        self.assertEqual(len(digests), 1)
+
     def test_same_seed_same_model(self):
         one = self.run_config(cairn.make_config(self.net, TWO_LEVELS, seed=5))
         two = self.run_config(cairn.make_config(self.net, TWO_LEVELS, seed=5))

@@ -10,6 +10,7 @@
 
 #include "config.h"
 #include "made_up_trainer.h"
+#include "synthetic.h"
 #include "replay.h"
 
 struct member {
@@ -134,8 +135,13 @@ static int trainer(void *ctx, const struct fed_settings *settings, const char *d
                    uint32_t client_number, uint32_t index, struct trainer **out,
                    struct cairn_problem *why)
 {
-    (void)settings;
     (void)data_dir;
+    if (strcmp(settings->train_type, "synthetic") == 0) {
+        const struct train_synthetic_options synthetic = {.n_params = (size_t)settings->params,
+                                                          .client_number = client_number,
+                                                          .client_index = index};
+        return train_synthetic_new(&synthetic, out, why);
+    }
     const struct federation_options *o = &((struct member *)ctx)->federation->options;
     struct made_up_options options = {.n_params = o->n_params};
     if (o->targets != NULL) {

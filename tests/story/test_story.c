@@ -26,6 +26,7 @@
 #include "model_message.h"
 #include "quantiser.h"
 #include "replay.h"
+#include "synthetic.h"
 
 enum { PARAMS = 20000, ROUNDS = 3, CLIENTS = 3 };
 
@@ -91,33 +92,49 @@ static char *digest_of_run(const struct federation_options *options)
     return digest;
 }
 
-/* The same run, worked out with plain integers and none of the machinery. `absent`: a client index that
- * sits round 2 out, or -1. */
-static void recompute(uint64_t seed, uint32_t clients, unsigned rounds, int absent,
-                      uint32_t floor, char *hex)
+/* What a client owes more after a round's training. */
+static void train_one(struct trainer *t, const float *model, float *local, uint64_t seed,
+                      uint32_t round, uint32_t k, float *owed)
 {
-    struct model_shape shape = {0};
-    assert_int_equal(made_up_shape(PARAMS, &shape), 0);
-    struct trainer *trainer;
-    const struct made_up_options made_up = {.n_params = PARAMS};
-    assert_int_equal(made_up_trainer(&made_up, &trainer), 0);
-    float *model = calloc(PARAMS, sizeof *model), *local = calloc(PARAMS, sizeof *local);
-    float *owed = calloc((size_t)clients * PARAMS, sizeof *owed);
-    int64_t *sums = calloc(PARAMS, sizeof *sums);
-    int32_t *q = calloc(PARAMS, sizeof *q);
-    double steps[2] = {0}, largest[2] = {0};
+    struct train_metrics metrics;
+    const size_t n = t->shape->n_params;
+    assert_int_equal(t->train(t, t->needs_model ? model : NULL, t->by_run ? NULL : local, seed,
+                              round, k, &metrics, NULL),
+                     0);
+    if (t->by_run) {
+        t->update(t, round, k, 0, n, local);
+        quantiser_add(local, owed, n);
+    } else {
+        quantiser_owe(model, local, owed, n);
+    }
+}
+
+/* The same run, worked out with plain integers and none of the machinery. `absent`: a client index that
+ * sits round 2 out, or -1. Takes the trainer. */
+static void recompute_of(struct trainer *trainer, uint64_t seed, uint32_t clients, unsigned rounds,
+                         int absent, uint32_t floor, char *hex)
+{
+    enum { MOST_TENSORS = 16 };
+    const struct model_shape *shape = trainer->shape;
+    const size_t n = shape->n_params;
+    float *model = calloc(n, sizeof *model), *local = calloc(n, sizeof *local);
+    float *owed = calloc((size_t)clients * n, sizeof *owed);
+    int64_t *sums = calloc(n, sizeof *sums);
+    int32_t *q = calloc(n, sizeof *q);
+    double steps[MOST_TENSORS] = {0}, largest[MOST_TENSORS] = {0};
+    assert_true(shape->n_tensors <= MOST_TENSORS);
     trainer->initial(trainer, seed, model);
     for (uint32_t round = 1; round <= rounds; round++) {
         uint64_t weight = 0;
         uint32_t contributors = 0;
-        quantiser_choose_steps(&shape, 16, round == 1 ? NULL : largest, steps);
+        quantiser_choose_steps(shape, 16, round == 1 ? NULL : largest, steps);
         memset(largest, 0, sizeof largest);
-        memset(sums, 0, PARAMS * sizeof *sums);
+        memset(sums, 0, n * sizeof *sums);
         for (uint32_t k = 0; k < clients; k++) {
             if ((int)k == absent && round == 2) {
                 continue;
             }
-            const struct quantiser quantiser = {.shape = &shape,
+            const struct quantiser quantiser = {.shape = shape,
                                                 .steps = steps,
                                                 .value_bits = 16,
                                                 .samples = 10 + k,
@@ -125,23 +142,21 @@ static void recompute(uint64_t seed, uint32_t clients, unsigned rounds, int abse
                                                 .seed = seed,
                                                 .round = round,
                                                 .client_index = k};
-            made_up_update(PARAMS, model, local, seed, round, k);
-            quantiser_owe(model, local, owed + (size_t)k * PARAMS, PARAMS);
-            quantiser_read(&quantiser, owed + (size_t)k * PARAMS, 0, PARAMS, q, NULL);
-            quantiser_settle(&quantiser, owed + (size_t)k * PARAMS, 0, PARAMS);
-            for (size_t i = 0; i < PARAMS; i++) {
+            train_one(trainer, model, local, seed, round, k, owed + k * n);
+            quantiser_read(&quantiser, owed + k * n, 0, n, q, NULL);
+            quantiser_settle(&quantiser, owed + k * n, 0, n);
+            for (size_t i = 0; i < n; i++) {
                 sums[i] += q[i];
             }
             weight += 10 + k;
             contributors++;
         }
         if (contributors >= floor) {
-            quantiser_apply(&shape, steps, 10 + clients - 1, weight, 0, PARAMS, sums, model,
-                            largest);
+            quantiser_apply(shape, steps, 10 + clients - 1, weight, 0, n, sums, model, largest);
         }
     }
     uint8_t digest[DIGEST_SIZE];
-    digest_of(model, PARAMS * sizeof *model, digest);
+    digest_of(model, n * sizeof *model, digest);
     digest_hex(digest, DIGEST_SIZE, hex);
     free(model);
     free(local);
@@ -149,7 +164,15 @@ static void recompute(uint64_t seed, uint32_t clients, unsigned rounds, int abse
     free(sums);
     free(q);
     trainer->free(trainer);
-    model_shape_release(&shape);
+}
+
+static void recompute(uint64_t seed, uint32_t clients, unsigned rounds, int absent, uint32_t floor,
+                      char *hex)
+{
+    struct trainer *trainer;
+    const struct made_up_options made_up = {.n_params = PARAMS};
+    assert_int_equal(made_up_trainer(&made_up, &trainer), 0);
+    recompute_of(trainer, seed, clients, rounds, absent, floor, hex);
 }
 
 static struct federation_options options_for(const char *config)
@@ -173,6 +196,26 @@ static void test_story__all_scenarios_give_the_recomputed_model(void **state)
             assert_string_equal(digest, expected);
             free(digest);
         }
+    }
+}
+
+/* A trainer that tells its updates run by run, to clients that keep no model. */
+static void test_story__updates_told_run_by_run(void **state)
+{
+    (void)state;
+    char expected[DIGEST_HEX_SIZE], config[2048];
+    struct trainer *trainer;
+    const struct train_synthetic_options synthetic = {.n_params = 30001};
+    assert_int_equal(train_synthetic_new(&synthetic, &trainer, NULL), 0);
+    recompute_of(trainer, 7, CLIENTS, ROUNDS, -1, 1, expected);
+    static const char *const profiles[] = {"none", "bfv", "capsule"};
+    for (unsigned p = 0; p < 3; p++) {
+        small_config(config, sizeof config, profiles[p], p == 1, ROUNDS,
+                     ", \"train\": {\"type\": \"synthetic\"}, \"model\": {\"params\": 30001}");
+        struct federation_options options = options_for(config);
+        char *digest = digest_of_run(&options);
+        assert_string_equal(digest, expected);
+        free(digest);
     }
 }
 
@@ -871,6 +914,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_story__all_scenarios_give_the_recomputed_model),
+        cmocka_unit_test(test_story__updates_told_run_by_run),
         cmocka_unit_test(test_story__deep_uneven_tree_in_any_order),
         cmocka_unit_test(test_story__weighted_mean_is_exact),
         cmocka_unit_test(test_story__lost_answers_count_once),

@@ -128,7 +128,12 @@ static const struct bad bad_members[] = {
     {"\"epochs\": 2", "\"momentum\": @1.0",
      "train.momentum: 1.0 is too large; allowed: a number, 0 .. below 1", 1},
     {"\"epochs\": 2", "\"type\": @\"builtn\"",
-     "train.type: \"builtn\" is not known; allowed: \"builtin\"; did you mean \"builtin\"?", 1},
+     "train.type: \"builtn\" is not known; allowed: \"builtin\", \"synthetic\"; did you "
+     "mean \"builtin\"?", 1},
+    {TRAIN, "\"model\": {\"params\": @0}", "model.params: 0 is too small", 1},
+    {TRAIN, "\"model\": {\"params\": @10000000001}",
+     "model.params: 10000000001 is too large; allowed: a whole number, 1 .. 10000000000", 1},
+    {"\"epochs\": 2", "\"step_s\": @-1", "train.step_s: -1 is too small", 1},
     {TRAIN, "\"seed\": @-1",
      "seed: -1 is too small; allowed: a whole number, 0 .. 9007199254740992", 1},
     {TRAIN, "\"seed\": @9007199254740993", "seed: 9007199254740993 is too large", 1},
@@ -461,6 +466,7 @@ static void test_config__defaults(void **state)
     assert_string_equal(s->data_dir, "data");
     assert_int_equal(s->resize, 0);
     assert_string_equal(s->train_type, "builtin");
+    assert_true(s->params == 1000000 && s->step_s == 0);
     assert_int_equal(s->epochs, 2);
     assert_int_equal(s->batch, 32);
     assert_true(s->learning_rate == 0.1 && s->momentum == 0.9);
@@ -539,9 +545,9 @@ static void test_config__every_setting(void **state)
     struct bad row = {
         TRAIN,
         "\"experiment\": \"A_b-c.9\", \"seed\": 9007199254740992, \"model\": {\"layers\": [1, "
-        "1000000]}, "
-        "\"data\": {\"dir\": \"/d\", \"resize\": 1024}, \"train\": {\"type\": \"builtin\", "
-        "\"epochs\": 1e3, "
+        "1000000], \"params\": 10000000000}, "
+        "\"data\": {\"dir\": \"/d\", \"resize\": 1024}, \"train\": {\"type\": \"synthetic\", "
+        "\"step_s\": 0.5, \"epochs\": 1e3, "
         "\"batch\": 65536, \"learning_rate\": 100, \"momentum\": 0}, \"encryption\": {\"profile\": "
         "\"bfv\", \"key_holder\": \"aggregator\", \"value_bits\": 2}, \"round\": {\"deadline_s\": "
         "1.5, "
@@ -560,6 +566,8 @@ static void test_config__every_setting(void **state)
     assert_true(c.settings.seed == 9007199254740992u);
     assert_int_equal(c.settings.n_layers, 2);
     assert_int_equal(c.settings.layers[1], 1000000);
+    assert_true(c.settings.params == 10000000000 && c.settings.step_s == 0.5);
+    assert_string_equal(c.settings.train_type, "synthetic");
     assert_int_equal(c.settings.resize, 1024);
     assert_int_equal(c.settings.epochs, 1000);
     assert_int_equal(c.settings.profile, HE_BFV);
@@ -570,6 +578,36 @@ static void test_config__every_setting(void **state)
     fed_config_release(&c);
     fed_faults_release(&faults);
     free(text);
+}
+
+/* What the chosen trainer does not look at is said, and stops nothing. */
+static void test_config__warns_of_the_other_trainers_settings(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *sections, *fragment; /* NULL: no such warning */
+    } rows[] = {
+        {"\"model\": {\"params\": 5}", "model.params: is for train.type synthetic"},
+        {"\"model\": {\"layers\": [2, 3]}", NULL},
+        {"\"train\": {\"type\": \"synthetic\"}, \"model\": {\"params\": 5}", NULL},
+        {"\"train\": {\"type\": \"synthetic\"}, \"model\": {\"layers\": []}", NULL},
+        {"\"train\": {\"type\": \"synthetic\"}, \"model\": {\"layers\": [2, 3]}",
+         "model.layers: train.type synthetic has no layers"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct bad row = {TRAIN, rows[i].sections, NULL, 0};
+        unsigned line;
+        unsigned column;
+        struct fed_config c;
+        struct fed_faults faults;
+        char *text = make_text(&row, &line, &column);
+        read_good("x", text_span(text), &c, &faults);
+        assert_int_equal(has_warning(&faults, "synthetic"), rows[i].fragment != NULL);
+        assert_true(rows[i].fragment == NULL || has_warning(&faults, rows[i].fragment));
+        fed_config_release(&c);
+        fed_faults_release(&faults);
+        free(text);
+    }
 }
 
 /* fed_settings_json gives what fed_config_read takes, with the same values. */
@@ -996,6 +1034,7 @@ int main(void)
         cmocka_unit_test(test_config__default_names),
         cmocka_unit_test(test_config__byte_order_mark_is_skipped),
         cmocka_unit_test(test_config__every_setting),
+        cmocka_unit_test(test_config__warns_of_the_other_trainers_settings),
         cmocka_unit_test(test_config__settings_as_json),
         cmocka_unit_test(test_config__warnings),
         cmocka_unit_test(test_config__quorum_in_clients),

@@ -329,14 +329,14 @@ static void test_lib__quantiser_residual(void **state)
     struct cairn_quantiser q = {.range = 127, .value_bits = 8, .largest_samples = 2, .samples = 2,
                                 .round = 1, .seed = 5};
     const float floats[3] = {200.0f, 3.25f, -7.0f}; /* a step is 1 */
-    float residual[3] = {0, 0.25f, 0.5f};
+    float residual[3] = {0, 10.25f, 0.5f};
     int32_t out[3];
     uint64_t clamped = 0;
     assert_int_equal(cairn_quantise(&q, floats, residual, 3, out, &clamped, NULL), 0);
     assert_int_equal(clamped, 1);
     assert_int_equal(out[0], 127);
     assert_true(residual[0] == 73.0f);
-    assert_true(residual[1] == 3.5f - (float)out[1] && fabsf(residual[1]) < 1);
+    assert_true(residual[1] == 13.5f - (float)out[1] && fabsf(residual[1]) < 1);
     assert_true(residual[2] == -6.5f - (float)out[2] && fabsf(residual[2]) < 1);
     const float before[3] = {residual[0], residual[1], residual[2]};
     q.samples = 0;
