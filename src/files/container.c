@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "digest.h"
+#include "input_kind.h"
 #include "json.h"
 #include "le.h"
 #include "problem.h"

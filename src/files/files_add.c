@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "files_common.h"
+#include "input_kind.h"
 #include "problem.h"
 #include "sizes.h"
 

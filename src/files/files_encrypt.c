@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "files_common.h"
+#include "input_kind.h"
 #include "problem.h"
 #include "quantiser.h"
 #include "random.h"

@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "file.h"
-#include "input.h"
+#include "input_kind.h"
 #include "problem.h"
 #include "secret.h"
 

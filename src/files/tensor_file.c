@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "digest.h"
+#include "input_kind.h"
 #include "npy.h"
 #include "problem.h"
 #include "safetensors.h"
