@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "file.h"
+#include "input.h"
 #include "json.h"
 #include "sizes.h"
 
@@ -114,16 +115,24 @@ int safetensors_write(const char *path, const struct model_shape *shape, const f
                       const char *const *metadata_pairs, size_t n_metadata_pairs,
                       struct cairn_problem *why)
 {
-    struct buf file = {0};
-    int err = safetensors_header(shape, metadata_pairs, n_metadata_pairs, &file, why);
+    struct buf header = {0};
+    struct file_draft draft = {0};
+    int err = safetensors_header(shape, metadata_pairs, n_metadata_pairs, &header, why);
 
-    if (!err && buf_append(&file, model, shape->n_params * sizeof *model)) {
-        err = problem_set(why, CAIRN_ERR_NO_MEMORY, NULL, "no memory to write %s", path);
+    if (!err) {
+        err = file_draft_open(&draft, path, 0644, why);
     }
     if (!err) {
-        err = file_replace(path, file.data, file.size, 0644, why);
+        err = file_draft_write(&draft, header.data, header.size, why);
     }
-    buf_release(&file);
+    if (!err) {
+        err = file_draft_write(&draft, model, shape->n_params * sizeof *model, why);
+    }
+    if (!err) {
+        err = file_draft_finish(&draft, true, why);
+    }
+    file_draft_drop(&draft);
+    buf_release(&header);
     return err;
 }
 
@@ -417,4 +426,98 @@ int safetensors_parse(struct span bytes, const char *name, struct model_shape *s
     *shape = found;
     *model = values;
     return 0;
+}
+
+/* ---- reading into a model ---- */
+
+/* @param[out] data_at  where the tensors' bytes begin */
+static int read_shape(const struct input *in, struct model_shape *found, uint64_t *data_at,
+                      struct cairn_problem *why)
+{
+    uint8_t first[LENGTH_SIZE] = {0};
+    struct buf start = {0};
+    const size_t there = in->size < sizeof first ? (size_t)in->size : sizeof first;
+    int err = input_read(in, 0, first, there, why);
+
+    if (!err) {
+        err = safetensors_data_at(first, in->size, in->path, data_at, why);
+    }
+    if (!err) {
+        err = input_append(in, 0, (size_t)*data_at, &start, why);
+    }
+    if (!err) {
+        err = safetensors_parse_shape(buf_span(&start), in->size, in->path, found, why);
+    }
+    buf_release(&start);
+    return err;
+}
+
+static const struct model_tensor *find_name(const struct model_shape *shape, const char *name)
+{
+    for (size_t t = 0; t < shape->n_tensors; t++) {
+        if (strcmp(shape->tensors[t].name, name) == 0) {
+            return &shape->tensors[t];
+        }
+    }
+    return NULL;
+}
+
+/* Names in a shape are all different: as many tensors, each of which is found, are the same ones. */
+static int check_same(const char *path, const struct model_shape *shape,
+                      const struct model_shape *found, struct cairn_problem *why)
+{
+    static const char hint[] = "give a file of the model that is trained";
+
+    for (size_t t = 0; t < shape->n_tensors; t++) {
+        const struct model_tensor *wanted = &shape->tensors[t];
+        const struct model_tensor *there = find_name(found, wanted->name);
+        if (there == NULL) {
+            return problem_set(why, CAIRN_ERR_REFUSED, hint, "%s has no tensor \"%s\"", path,
+                               wanted->name);
+        }
+        if (there->n_dims != wanted->n_dims ||
+            memcmp(there->dims, wanted->dims, sizeof wanted->dims) != 0) {
+            return problem_set(why, CAIRN_ERR_REFUSED, hint,
+                               "%s: tensor \"%s\" has another shape than the model's, %zu elements, "
+                               "not %zu", path, wanted->name, there->count, wanted->count);
+        }
+    }
+    if (found->n_tensors != shape->n_tensors) {
+        return problem_set(why, CAIRN_ERR_REFUSED, hint, "%s has %zu tensors, the model has %zu",
+                           path, found->n_tensors, shape->n_tensors);
+    }
+    return 0;
+}
+
+int safetensors_read(const char *path, const struct model_shape *shape, float *model,
+                     struct cairn_problem *why)
+{
+    struct input in;
+    struct model_shape found = {0};
+    uint64_t data_at = 0;
+    int err = input_open(&in, path, why);
+
+    if (err) {
+        return err;
+    }
+    err = read_shape(&in, &found, &data_at, why);
+    if (!err) {
+        err = check_same(path, shape, &found, why);
+    }
+    if (err) {
+        goto cleanup;
+    }
+    for (size_t t = 0; !err && t < shape->n_tensors; t++) {
+        const struct model_tensor *to = &shape->tensors[t];
+        const struct model_tensor *from = find_name(&found, to->name);
+        err = input_read(&in, data_at + sizeof *model * (uint64_t)from->offset, model + to->offset,
+                         to->count * sizeof *model, why);
+    }
+    if (err) {
+        memset(model, 0, shape->n_params * sizeof *model);
+    }
+cleanup:
+    model_shape_release(&found);
+    input_close(&in);
+    return err;
 }

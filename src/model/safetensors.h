@@ -13,7 +13,7 @@
  */
 
 /**
- * Write a model, whole or not at all.
+ * Write a model, whole or not at all, in the memory of its header.
  * @param metadata_pairs  key, value, key, value, ...: 2 * n_metadata_pairs texts in UTF-8 that
  *                        become `__metadata__`; NULL when there are none
  * @retval CAIRN_ERR_STORAGE, CAIRN_ERR_NO_MEMORY
@@ -22,6 +22,16 @@
 CAIRN_MUST_CHECK int safetensors_write(const char *path, const struct model_shape *shape,
                                        const float *model, const char *const *metadata_pairs,
                                        size_t n_metadata_pairs, struct cairn_problem *why);
+/**
+ * Read a file into a model that is there, tensor by tensor: the file holds just the tensors of
+ * `shape`, with the same shapes, in any order.
+ * @param[out] model  shape->n_params; untouched when the file is refused for what its header says, zeros when
+ *                    reading fails later
+ * @retval CAIRN_ERR_DATA  not there or unreadable, each fault named with its tensor
+ * @retval CAIRN_ERR_REFUSED  a tensor that is missing, too many, or of another shape
+ */
+CAIRN_MUST_CHECK int safetensors_read(const char *path, const struct model_shape *shape,
+                                      float *model, struct cairn_problem *why);
 /**
  * Read a model from bytes. *shape and *model are the caller's (model_shape_release, free). Tensors
  * are flattened in the order of their bytes, whatever the order of their names in the header.

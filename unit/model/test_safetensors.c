@@ -389,6 +389,90 @@ static void test_safetensors__write_fails_whole(void **state)
     buf_release(&after);
 }
 
+static void must_add(struct model_shape *shape, const char *name, uint64_t rows, uint64_t columns)
+{
+    const uint64_t dims[] = {rows, columns};
+    assert_int_equal(model_shape_add(shape, name, dims, 2, NULL), 0);
+}
+
+/* Into a model whose tensors come in another order than the file's. */
+static void test_safetensors__read_into_a_model(void **state)
+{
+    static const float written[] = {1, 2, 3, 4, 5, 6, 7, 8};
+    static const float expected[] = {7, 8, 1, 2, 3, 4, 5, 6};
+    float model[9] = {0, 0, 0, 0, 0, 0, 0, 0, 99};
+    struct model_shape in_file = {0}, shape = {0};
+    struct cairn_problem why;
+
+    (void)state;
+    must_add(&in_file, "a", 2, 3);
+    must_add(&in_file, "none", 0, 3);
+    must_add(&in_file, "b", 1, 2);
+    must_add(&shape, "b", 1, 2);
+    must_add(&shape, "a", 2, 3);
+    must_add(&shape, "none", 0, 3);
+    assert_int_equal(safetensors_write(path, &in_file, written, NULL, 0, &why), 0);
+    assert_int_equal(safetensors_read(path, &shape, model, &why), 0);
+    assert_memory_equal(model, expected, sizeof expected);
+    assert_true(model[8] == 99.0f);
+    model_shape_release(&in_file);
+    model_shape_release(&shape);
+}
+
+/* @return the error of reading the file with tensors a [2, 3] and b [1, 2] into this */
+static int read_error(const struct model_shape *shape, const char *words)
+{
+    float model[16];
+    struct cairn_problem why = {0};
+    for (size_t i = 0; i < 16; i++) {
+        model[i] = 99.0f;
+    }
+    const int err = safetensors_read(path, shape, model, &why);
+    if (strstr(why.what, words) == NULL) {
+        fail_msg("\"%s\" does not say \"%s\"", why.what, words);
+    }
+    for (size_t i = 0; i < 16; i++) {
+        assert_true(model[i] == 99.0f);
+    }
+    return err;
+}
+
+static void test_safetensors__read_refuses_other_models(void **state)
+{
+    static const float written[8] = {0};
+    struct model_shape good = {0}, missing = {0}, more = {0}, turned = {0};
+    struct cairn_problem why;
+
+    (void)state;
+    must_add(&good, "a", 2, 3);
+    must_add(&good, "b", 1, 2);
+    must_add(&missing, "a", 2, 3);
+    must_add(&more, "a", 2, 3);
+    must_add(&more, "b", 1, 2);
+    must_add(&more, "c", 1, 1);
+    must_add(&turned, "a", 3, 2);
+    must_add(&turned, "b", 1, 2);
+    assert_int_equal(safetensors_write(path, &good, written, NULL, 0, &why), 0);
+    assert_int_equal(read_error(&missing, "has 2 tensors, the model has 1"), CAIRN_ERR_REFUSED);
+    assert_int_equal(read_error(&more, "has no tensor \"c\""), CAIRN_ERR_REFUSED);
+    assert_int_equal(read_error(&turned, "tensor \"a\" has another shape"), CAIRN_ERR_REFUSED);
+
+    struct buf file = {0};
+    assert_int_equal(file_read(path, 1 << 20, &file, &why), 0);
+    for (size_t size = 0; size < file.size; size++) {
+        assert_int_equal(file_rewrite(path, file.data, size, 0644, &why), 0);
+        assert_int_equal(read_error(&good, path), CAIRN_ERR_DATA);
+    }
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(read_error(&good, "cannot open"), CAIRN_ERR_DATA);
+    assert_int_equal(file_rewrite(path, file.data, file.size, 0644, &why), 0); /* for teardown */
+    buf_release(&file);
+    model_shape_release(&good);
+    model_shape_release(&missing);
+    model_shape_release(&more);
+    model_shape_release(&turned);
+}
+
 /* Only the header is there, and the length of the rest is told. */
 static void test_safetensors__shape_alone(void **state)
 {
@@ -447,6 +531,8 @@ int main(void)
         CASE(round_trip_property),
         CASE(survives_damage),
         CASE(write_fails_whole),
+        CASE(read_into_a_model),
+        CASE(read_refuses_other_models),
         cmocka_unit_test(test_safetensors__shape_alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
