@@ -110,19 +110,28 @@ static void print_fault(const char *name, const struct fed_fault *fault)
     fprintf(stderr, "\n");
 }
 
-static void keep_faults(struct cli *cli, const struct fed_faults *faults)
+static void keep_fault(struct cli *cli, const struct fed_fault *f)
 {
-    json_t *list = json_array();
-    for (size_t i = 0; list && i < faults->n; i++) {
-        const struct fed_fault *f = &faults->list[i];
-        (void)json_array_append_new(list, json_pack("{s:i, s:i, s:b, s:s}", "line", (int)f->line,
-                                                    "column", (int)f->column, "warning",
-                                                    (int)f->warning, "text", f->text));
-    }
     if (!cli->details) {
         cli->details = json_object();
     }
-    (void)json_object_set_new(cli->details, "faults", list);
+    json_t *list = json_object_get(cli->details, "faults");
+    if (!list) {
+        list = json_array();
+        (void)json_object_set_new(cli->details, "faults", list);
+    }
+    (void)json_array_append_new(list,
+                                json_pack("{s:i, s:i, s:b, s:s}", "line", (int)f->line, "column",
+                                          (int)f->column, "warning", (int)f->warning, "text",
+                                          f->text));
+}
+
+void cli_tell_fault(struct cli *cli, const char *name, const struct fed_fault *fault)
+{
+    if (!cli->quiet || !fault->warning) {
+        print_fault(name, fault);
+    }
+    keep_fault(cli, fault);
 }
 
 int cli_check_config(struct cli *cli, const char *name, struct span text, struct fed_config *config,
@@ -131,12 +140,7 @@ int cli_check_config(struct cli *cli, const char *name, struct span text, struct
     struct fed_faults faults = {0};
     int error = fed_config_read(name, text, config, &faults);
     for (size_t i = 0; i < faults.n; i++) {
-        if (!cli->quiet || !faults.list[i].warning) {
-            print_fault(name, &faults.list[i]);
-        }
-    }
-    if (faults.n > 0) {
-        keep_faults(cli, &faults);
+        cli_tell_fault(cli, name, &faults.list[i]);
     }
     if (error == CAIRN_ERR_CONFIG) {
         (void)problem_set(why, error, "nothing was started; mend the config and run again",

@@ -105,6 +105,8 @@ CAIRN_MUST_CHECK int cli_read_config(struct cli *cli, const char *path, struct b
 /** The same for text; name as in fed_config_read. */
 CAIRN_MUST_CHECK int cli_check_config(struct cli *cli, const char *name, struct span text,
                                       struct fed_config *config, struct cairn_problem *why);
+/** Say a fault of a config and keep it in cli->details; with --quiet, a warning is only kept. */
+void cli_tell_fault(struct cli *cli, const char *name, const struct fed_fault *fault);
 /** The JSON of a config that has been read. New reference; NULL with `why`. */
 json_t *cli_config_document(struct span text, const char *name, struct cairn_problem *why);
 

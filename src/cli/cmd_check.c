@@ -5,11 +5,13 @@
  */
 #include <math.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli.h"
 #include "estimate.h"
 #include "json.h"
 #include "liveness.h"
+#include "loopback.h"
 #include "table.h"
 
 #define SECURITY_SOURCE                                                                            \
@@ -399,14 +401,36 @@ static void print_document(const json_t *document, const struct fed_tree *tree)
     }
 }
 
-static int check(struct cli *cli, const struct fed_config *config, const json_t *written,
-                 const char *data_dir, struct cairn_problem *why)
+/* Nodes at loopback addresses share this machine, and it may be too small for them. */
+static void warn_of_memory(struct cli *cli, const char *path, const struct fed_config *config,
+                           const struct estimate *e)
+{
+    const long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
+    uint64_t here = 0;
+    for (uint32_t i = 0; i < config->tree.n_nodes; i++) {
+        here += loopback_has(&config->tree.nodes[i]) ? estimate_memory(e, &config->tree, i) : 0;
+    }
+    if (pages <= 0 || page <= 0 || here <= (uint64_t)pages * (uint64_t)page) {
+        return;
+    }
+    struct fed_fault fault = {.warning = true};
+    char needed[CLI_BYTES_SIZE], there[CLI_BYTES_SIZE];
+    (void)snprintf(fault.text, sizeof fault.text,
+                   "the nodes at loopback addresses take about %s together, and this machine has "
+                   "%s; make the model or the number of clients smaller",
+                   cli_bytes(here, needed), cli_bytes((uint64_t)pages * (uint64_t)page, there));
+    cli_tell_fault(cli, path, &fault);
+}
+
+static int check(struct cli *cli, const char *path, const struct fed_config *config,
+                 const json_t *written, const char *data_dir, struct cairn_problem *why)
 {
     struct estimate e;
     int error = estimate_init(&e, config, data_dir ? data_dir : config->settings.data_dir, why);
     if (error) {
         return error;
     }
+    warn_of_memory(cli, path, config, &e);
     json_t *document = make_document(cli, config, written, &e);
     if (!document) {
         error = cli_no_memory(why);
@@ -436,7 +460,7 @@ int cmd_check(struct cli *cli, int argc, char **argv, struct cairn_problem *why)
     error = cli_read_config(cli, argv[0], &text, &config, why);
     if (!error) {
         json_t *written = cli_config_document(buf_span(&text), argv[0], why);
-        error = written ? check(cli, &config, written, data_dir, why) : CAIRN_ERR_CONFIG;
+        error = written ? check(cli, argv[0], &config, written, data_dir, why) : CAIRN_ERR_CONFIG;
         json_decref(written);
         fed_config_release(&config);
     }

@@ -33,7 +33,7 @@ static bool is_taken(const struct move *move, uint32_t before, const char *addre
     return false;
 }
 
-static bool is_loopback(const struct fed_node *node)
+bool loopback_has(const struct fed_node *node)
 {
     struct in_addr parsed;
     return inet_pton(AF_INET, node->host, &parsed) == 1 && ntohl(parsed.s_addr) >> 24 == 127;
@@ -55,7 +55,7 @@ static bool same_tail(const struct fed_node *node, char to[FED_ADDRESS_SIZE])
 static int choose(const struct move *move, uint32_t i, struct cairn_problem *why)
 {
     const struct fed_node *node = &move->tree->nodes[i];
-    if (is_loopback(node)) {
+    if (loopback_has(node)) {
         memcpy(move->to[i], node->address, FED_ADDRESS_SIZE);
         return 0;
     }

@@ -2,6 +2,8 @@
 #ifndef CLI_LOOPBACK_H
 #define CLI_LOOPBACK_H
 
+#include <stdbool.h>
+
 #include <jansson.h>
 
 #include <cairn/err.h>
@@ -19,5 +21,7 @@
  */
 CAIRN_MUST_CHECK int loopback_rewrite(json_t *config, const struct fed_tree *tree,
                                       struct cairn_problem *why);
+/** Does this node live at 127.x.y.z? */
+bool loopback_has(const struct fed_node *node);
 
 #endif

@@ -436,8 +436,7 @@ static int read_shape(const struct input *in, struct model_shape *found, uint64_
 {
     uint8_t first[LENGTH_SIZE] = {0};
     struct buf start = {0};
-    const size_t there = in->size < sizeof first ? (size_t)in->size : sizeof first;
-    int err = input_read(in, 0, first, there, why);
+    int err = input_read(in, 0, first, sizeof first, why);
 
     if (!err) {
         err = safetensors_data_at(first, in->size, in->path, data_at, why);

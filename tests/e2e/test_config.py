@@ -81,6 +81,21 @@ class BadConfig(cairn.CairnCase):
         self.assertIn("1 of 4 clients are fewer than round.privacy_floor, 3", result.err)
         self.assertIn("the privacy floor asks for more", result.out)
 
+    def test_a_model_that_this_machine_cannot_hold(self):
+        """cairn check allows it, since an estimate is no measurement, and says so."""
+        for params, warned in ((10**6, False), (10**10, True)):
+            config = copy.deepcopy(self.good)
+            config["train"] = {"type": "synthetic"}
+            config["model"] = {"params": params}
+            result = self.cairn("check", self.write(config), "--json", expect=0)
+            texts = [w["text"] for w in result.json["warnings"]]
+            self.assertEqual(any("this machine has" in text for text in texts), warned, texts)
+            self.assertEqual("this machine has" in result.err, warned)
+            self.assertEqual(result.json["params"], params)
+            self.assertEqual(result.json["params_source"], "model.params")
+            client = [n for n in result.json["nodes"] if n["role"] == "client"][0]
+            self.assertGreater(client["memory_bytes"], 4 * params)
+
     def test_missing_comma(self):
         fault = self.check(MISSING_COMMA, "comma")[0]
         self.assertIn(fault["line"], (4, 5))
