@@ -89,7 +89,8 @@ int estimate_init(struct estimate *e, const struct fed_config *config, const cha
         error = fed_plan_init(&e->plan, &he, e->shape.n_params, s->frame_params,
                               config->tree.n_clients, s->batch_bytes, why);
     }
-    if (!error && wire_model_size((uint32_t)e->shape.n_tensors, e->shape.n_params, 0, &model_bytes)) {
+    if (!error &&
+        wire_model_size((uint32_t)e->shape.n_tensors, e->shape.n_params, 0, &model_bytes)) {
         error = problem_set(why, CAIRN_ERR_CONFIG, NULL, "the model is too large");
     }
     if (error) {

@@ -288,6 +288,33 @@ static void test_story__weighted_mean_is_exact(void **state)
     }
 }
 
+/* What a client's log in the run folder says of round 1. */
+static long long saturated_of(const char *node)
+{
+    char path[256];
+    snprintf(path, sizeof path, "%s/runs/story/nodes/%s.json", folder, node);
+    json_t *log = json_load_file(path, 0, NULL);
+    assert_non_null(log);
+    const json_t *first = json_array_get(json_object_get(log, "iteration"), 0);
+    const long long n = json_get_int(first, "saturated", -1);
+    json_decref(log);
+    return n;
+}
+
+static void test_story__saturated_values_are_counted(void **state)
+{
+    (void)state;
+    static const float targets[] = {0, 3, -3}; /* the first round's range is 1 */
+    char config[2048];
+    small_config(config, sizeof config, "none", false, 1, "");
+    struct federation_options options = options_for(config);
+    options.targets = targets;
+    free(digest_of_run(&options));
+    assert_int_equal(saturated_of("10.0.0.3"), 0);
+    assert_int_equal(saturated_of("10.0.0.4"), PARAMS);
+    assert_int_equal(saturated_of("10.0.0.5"), PARAMS);
+}
+
 /* A transport that loses the answer of every batch: it was counted, the child does not know. */
 struct lossy {
     unsigned seen, lost;
@@ -917,6 +944,7 @@ int main(void)
         cmocka_unit_test(test_story__updates_told_run_by_run),
         cmocka_unit_test(test_story__deep_uneven_tree_in_any_order),
         cmocka_unit_test(test_story__weighted_mean_is_exact),
+        cmocka_unit_test(test_story__saturated_values_are_counted),
         cmocka_unit_test(test_story__lost_answers_count_once),
         cmocka_unit_test(test_story__a_child_goes_where_its_parent_says),
         cmocka_unit_test(test_story__a_client_with_nan_sits_the_round_out),
