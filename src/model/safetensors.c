@@ -477,8 +477,8 @@ static int check_same(const char *path, const struct model_shape *shape,
         if (there->n_dims != wanted->n_dims ||
             memcmp(there->dims, wanted->dims, sizeof wanted->dims) != 0) {
             return problem_set(why, CAIRN_ERR_REFUSED, hint,
-                               "%s: tensor \"%s\" has another shape than the model's, %zu elements, "
-                               "not %zu", path, wanted->name, there->count, wanted->count);
+                               "%s: tensor \"%s\" has another shape than the model's, %zu "
+                               "elements, not %zu", path, wanted->name, there->count, wanted->count);
         }
     }
     if (found->n_tensors != shape->n_tensors) {

@@ -25,8 +25,8 @@ CAIRN_MUST_CHECK int safetensors_write(const char *path, const struct model_shap
 /**
  * Read a file into a model that is there, tensor by tensor: the file holds just the tensors of
  * `shape`, with the same shapes, in any order.
- * @param[out] model  shape->n_params; untouched when the file is refused for what its header says, zeros when
- *                    reading fails later
+ * @param[out] model  shape->n_params; untouched when the file is refused for what its header says,
+ *                    zeros when reading fails later
  * @retval CAIRN_ERR_DATA  not there or unreadable, each fault named with its tensor
  * @retval CAIRN_ERR_REFUSED  a tensor that is missing, too many, or of another shape
  */

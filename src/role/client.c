@@ -8,7 +8,8 @@
  *   send_frames     quantise and encrypt a batch of frames, post it, go where the parent says
  *
  * What is owed stays as it is until the next model comes, so any frame can be quantised again, with
- * the same integers, and encrypted again, with fresh randomness, whatever index the parent asks for.
+ * the same integers, and encrypted again, with fresh randomness, whatever index the parent asks
+ * for.
  */
 #include "client.h"
 

@@ -57,8 +57,8 @@ CAIRN_MUST_CHECK int wire_model_size(uint32_t tensors, uint64_t count, uint64_t 
  * @retval CAIRN_ERR_BUG  the piece is empty or reaches beyond the model; out unchanged */
 CAIRN_MUST_CHECK int wire_model_write(struct buf *out, const struct wire_model *m);
 /**
- * Read a whole piece and check its digest; it must lie in the model it speaks of, and every step must
- * be finite and > 0.
+ * Read a whole piece and check its digest; it must lie in the model it speaks of, and every step
+ * must be finite and > 0.
  * @retval CAIRN_ERR_MALFORMED, CAIRN_ERR_INTEGRITY
  */
 CAIRN_MUST_CHECK int wire_model_read(struct span body, struct wire_model *out,

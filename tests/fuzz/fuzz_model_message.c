@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The reader of the model's pieces. Mode byte: bit 0 repairs the digest, bit 1 the magic, the version
- * and the number of parameters that fits the length, bit 2 the size of the model that they are of.
+ * The reader of the model's pieces. Mode byte: bit 0 repairs the digest, bit 1 the magic, the
+ * version and the number of parameters that fits the length, bit 2 the size of the model.
  */
 #include <math.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The synthetic trainer: its tensors, its values, and that they do not depend on how they are cut. */
+/* The synthetic trainer: its tensors, and values that do not depend on how they are cut. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
