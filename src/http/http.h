@@ -41,7 +41,8 @@ void http_reply_problem(struct http_reply *reply, const struct cairn_problem *pr
  *
  * `admit` is called once per request when only its headers are known, on a
  * thread that must not block. It answers how many body bytes are allowed, or 0 for none.
- * To refuse, it fills *refusal with status >= 400; the body is then not read.
+ * To refuse, it fills *refusal with status >= 400; the body is then not read, and a peer that
+ * asked first ("Expect: 100-continue") sends none of it. query is "" when absent.
  * content_length is -1 when the request has none (a GET); the server itself answers 411 to
  * a POST or PUT without Content-Length or with Transfer-Encoding, 400 to a doubled Content-Length,
  * and 413 to a body longer than what `admit` allows.
@@ -51,8 +52,8 @@ void http_reply_problem(struct http_reply *reply, const struct cairn_problem *pr
  */
 struct http_app {
     void *ctx;
-    size_t (*admit)(void *ctx, const char *method, const char *path, int64_t content_length,
-                    struct http_reply *refusal);
+    size_t (*admit)(void *ctx, const char *method, const char *path, const char *query,
+                    int64_t content_length, struct http_reply *refusal);
     void (*handle)(void *ctx, const struct http_request *request, struct http_reply *reply);
 };
 

@@ -276,8 +276,8 @@ static bool check_admitted(struct call *call, int64_t content_length)
         stopping_reply(&call->reply);
         return false;
     }
-    size_t allowed = server->app.admit(server->app.ctx, call->method, call->path, content_length,
-                                       &call->reply);
+    size_t allowed = server->app.admit(server->app.ctx, call->method, call->path, call->query,
+                                       content_length, &call->reply);
     if (call->reply.status >= 400) {
         return false;
     }

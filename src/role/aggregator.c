@@ -610,8 +610,12 @@ static uint64_t aggregator_step(struct role *role)
 
 /* ---- requests ---- */
 
-static size_t batch_limit(const struct role *role)
+static size_t admit_batch(struct role *role, const char *query, int64_t content_length,
+                          struct http_reply *refusal)
 {
+    (void)query;
+    (void)content_length;
+    (void)refusal;
     const struct aggregator *a = (const struct aggregator *)role;
     return fed_plan_batch_limit(&a->plan, a->config->settings.batch_bytes);
 }
@@ -702,7 +706,7 @@ static void aggregator_free(struct role *role)
 }
 
 static const struct role_route aggregator_routes[] = {
-    {"POST", "/a/receive", batch_limit, handle_receive},
+    {"POST", "/a/receive", admit_batch, handle_receive},
     {"POST", "/a/train", NULL, handle_train},
     {"GET", "/train", NULL, handle_train},
     {NULL, NULL, NULL, NULL},

@@ -110,8 +110,12 @@ static void set_state(struct client *c, enum client_state state)
 
 /* ---- what comes in ---- */
 
-static size_t model_limit(const struct role *role)
+static size_t admit_model(struct role *role, const char *query, int64_t content_length,
+                          struct http_reply *refusal)
 {
+    (void)query;
+    (void)content_length;
+    (void)refusal;
     const struct client *c = (const struct client *)role;
     size_t size = 0;
     return wire_model_size(c->assignment->n_tensors, c->assignment->n_params, 0, &size) == 0 ? size
@@ -524,7 +528,7 @@ static void client_free(struct role *role)
 }
 
 static const struct role_route client_routes[] = {
-    {"POST", "/c/model", model_limit, handle_model},
+    {"POST", "/c/model", admit_model, handle_model},
     {"POST", "/c/train", NULL, handle_train},
     {NULL, NULL, NULL, NULL},
 };

@@ -453,10 +453,9 @@ static void no_such_route(const struct role *role, const char *method, const cha
     http_reply_problem(reply, &why);
 }
 
-static size_t node_admit(void *ctx, const char *method, const char *path, int64_t content_length,
-                         struct http_reply *refusal)
+static size_t node_admit(void *ctx, const char *method, const char *path, const char *query,
+                         int64_t content_length, struct http_reply *refusal)
 {
-    (void)content_length;
     struct node *node = ctx;
     const int route = find_node_route(method, path);
     if (route >= 0) {
@@ -467,8 +466,8 @@ static size_t node_admit(void *ctx, const char *method, const char *path, int64_
     const struct role_route *r = role == NULL ? NULL : find_role_route(role, method, path);
     if (r == NULL) {
         no_such_route(role, method, path, refusal);
-    } else if (r->limit != NULL) {
-        limit = r->limit(role);
+    } else if (r->admit != NULL) {
+        limit = r->admit(role, query, content_length, refusal);
     }
     release_role(node, role);
     return limit;
@@ -517,6 +516,9 @@ const struct role_host *node_host(struct node *node)
 }
 
 int node_new(const struct node_options *options, struct node **out)
+    if (refusal->status >= 400 && is_counted(method, path)) {
+        atomic_fetch_add(&node->sent, refusal->body.size);
+    }
 {
     struct node *node = calloc(1, sizeof *node);
     uint8_t boot[BOOT_ID];

@@ -45,11 +45,15 @@ struct role_host {
     const char *address; /* this node's own name in messages, "127.0.0.4:5000" */
 };
 
-/** A route of a role. `limit` bounds the body. */
+/**
+ * A route of a role. `admit` sees a request's headers, as in struct http_app: it answers how long the
+ * body may be, or refuses, and must not block. NULL: no body is allowed.
+ */
 struct role_route {
     const char *method;
     const char *path;
-    size_t (*limit)(const struct role *self);
+    size_t (*admit)(struct role *self, const char *query, int64_t content_length,
+                    struct http_reply *refusal);
     void (*handle)(struct role *self, const struct http_request *request, struct http_reply *reply);
 };
 

@@ -64,8 +64,12 @@ static int64_t now_us(const struct switch_role *s)
 
 /* ---- the model on its way down ---- */
 
-static size_t model_limit(const struct role *role)
+static size_t admit_model(struct role *role, const char *query, int64_t content_length,
+                          struct http_reply *refusal)
 {
+    (void)query;
+    (void)content_length;
+    (void)refusal;
     const struct switch_role *s = (const struct switch_role *)role;
     size_t size = 0;
     return wire_model_size(s->assignment->n_tensors, s->assignment->n_params, 0, &size) == 0 ? size
@@ -156,8 +160,12 @@ static void handle_model(struct role *role, const struct http_request *request,
 
 /* ---- frames on their way up ---- */
 
-static size_t batch_limit(const struct role *role)
+static size_t admit_batch(struct role *role, const char *query, int64_t content_length,
+                          struct http_reply *refusal)
 {
+    (void)query;
+    (void)content_length;
+    (void)refusal;
     const struct switch_role *s = (const struct switch_role *)role;
     return fed_plan_batch_limit(&s->plan, s->assignment->settings.batch_bytes);
 }
@@ -469,8 +477,8 @@ static void switch_free(struct role *role)
 }
 
 static const struct role_route switch_routes[] = {
-    {"POST", "/s/receive", batch_limit, handle_receive},
-    {"POST", "/s/model", model_limit, handle_model},
+    {"POST", "/s/receive", admit_batch, handle_receive},
+    {"POST", "/s/model", admit_model, handle_model},
     {NULL, NULL, NULL, NULL},
 };
 

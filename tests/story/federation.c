@@ -91,7 +91,15 @@ void federation_request(struct federation *f, struct http_exchange *x)
     }
     struct http_reply reply = {0};
     const bool get = strcmp(x->method, "GET") == 0;
-    const size_t limit = to->app.admit(to->app.ctx, x->method, x->path,
+    char path[256];
+    assert(strlen(x->path) < sizeof path);
+    snprintf(path, sizeof path, "%s", x->path);
+    char *mark = strchr(path, '?');
+    const char *query = mark == NULL ? "" : mark + 1;
+    if (mark != NULL) {
+        *mark = '\0';
+    }
+    const size_t limit = to->app.admit(to->app.ctx, x->method, path, query,
                                        get ? -1 : (int64_t)x->body.size, &reply);
     if (reply.status < 400 && x->body.size > limit) {
         struct cairn_problem why;
@@ -99,8 +107,8 @@ void federation_request(struct federation *f, struct http_exchange *x)
         http_reply_problem(&reply, &why);
     } else if (reply.status < 400) {
         const struct http_request request = {.method = x->method,
-                                             .path = x->path,
-                                             .query = "",
+                                             .path = path,
+                                             .query = query,
                                              .peer = "story",
                                              .accept = "",
                                              .body = x->body};

@@ -33,10 +33,12 @@ struct probe {
 };
 
 static inline size_t probe_admit(void *ctx, const char *method, const char *path,
-                                 int64_t content_length, struct http_reply *refusal)
+                                 const char *query, int64_t content_length,
+                                 struct http_reply *refusal)
 {
     struct probe *probe = ctx;
     (void)method;
+    (void)query;
     (void)content_length;
     atomic_fetch_add(&probe->admitted, 1);
     if (strcmp(path, "/closed") == 0) {
