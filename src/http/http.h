@@ -12,7 +12,7 @@
 
 /**
  * HTTP as the rest of cairn sees it: whole requests in, whole replies out.
- * server.c is the only includer of microhttpd.h, client.c of curl.h.
+ * server.c is the only includer of microhttpd.h, transfer.h of curl.h.
  */
 
 struct http_request {
@@ -91,7 +91,7 @@ struct http_exchange {
     const char *method;       /* "GET" or "POST" */
     const char *path;         /* with the query, if any */
     const char *content_type; /* NULL = application/octet-stream */
-    struct span body;         /* borrowed until the call returns */
+    struct span body;         /* borrowed until the exchange has ended */
     unsigned timeout_s;       /* for the whole exchange; 0 = 60 */
 
     int error;                /* 0 when an HTTP status came back, else CAIRN_ERR_NETWORK, _TIMEOUT,
@@ -99,29 +99,48 @@ struct http_exchange {
     char what[200];           /* sentence for `error`: which address, refused or timed out or cut */
     int status;               /* HTTP status when error is 0 */
     unsigned retry_after_s;   /* from the answer, 0 when absent */
+    size_t sent;              /* bytes of the body that went out, also in vain */
     struct buf answer;        /* body of the answer, whatever the status */
 };
 
 void http_exchange_release(struct http_exchange *exchange);
+/** Fill in the outcome of one that nobody can carry: CAIRN_ERR_NO_MEMORY. Releases nothing. */
+void http_exchange_refuse(struct http_exchange *exchange);
 
-struct http_client;
+/**
+ * Carries any number of exchanges side by side, on one thread, over connections that it keeps
+ * (TCP_NODELAY, keepalive; a peer's machine that is gone is found within 30 s).
+ * No redirects, no proxies from the environment, HTTP only. "Expect: 100-continue" on bodies above
+ * 1 MiB, so that a refusal costs no upload.
+ */
+struct http_courier;
 
 struct http_client_options {
     unsigned connect_timeout_s; /* 0 = 3 */
     size_t max_answer;          /* bytes of an answer's body; 0 = 64 MiB */
 };
 
-/** @retval CAIRN_ERR_NO_MEMORY, CAIRN_ERR_ENVIRONMENT */
-CAIRN_MUST_CHECK int http_client_new(const struct http_client_options *options,
-                                     struct http_client **out);
+/** @retval CAIRN_ERR_NO_MEMORY, CAIRN_ERR_ENVIRONMENT (no thread, no descriptors): *out is NULL */
+CAIRN_MUST_CHECK int http_courier_new(const struct http_client_options *options,
+                                      struct http_courier **out);
 /**
- * Run all exchanges side by side over kept connections (TCP_NODELAY, keepalive), and return when each has ended.
- * One thread at a time per client. No redirects, no proxies from the environment, HTTP only.
- * "Expect: 100-continue" on bodies above 1 MiB.
+ * Begin an exchange and return at once. Any thread.
+ *
+ * `done` is called exactly once, when it has ended: on the courier's thread, or, when it cannot even
+ * begin for want of memory, before this returns. Until then x, what it points to and its body
+ * belong to the courier; from then on it is no longer touched. `done` must not block, and may send.
+ * What was given up (http_courier_cancel, _free) it must not send again.
  */
-void http_client_exchange(struct http_client *client, struct http_exchange *list, size_t n);
-/** Body bytes sent and received since start; safe from any thread. */
-void http_client_traffic(const struct http_client *client, uint64_t *received, uint64_t *sent);
-void http_client_free(struct http_client *client);
+void http_courier_send(struct http_courier *courier, struct http_exchange *x,
+                       void (*done)(void *ctx, struct http_exchange *x), void *ctx);
+/**
+ * Give an exchange up: it ends with CAIRN_ERR_NETWORK and "given up". Returns when `done` has
+ * returned and x is no longer touched; at once when x is not under way. Never from `done`.
+ */
+void http_courier_cancel(struct http_courier *courier, struct http_exchange *x);
+/** Send all, and return when each has ended. Any thread, but never from `done`. */
+void http_courier_exchange(struct http_courier *courier, struct http_exchange *list, size_t n);
+/** Give up what is under way and free. Nobody else may be sending any more. NULL is ignored. */
+void http_courier_free(struct http_courier *courier);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The node on a real machine: an eventfd that wakes it, a server that calls it, clients that it calls.
+ * The node on a real machine: an eventfd that wakes it, a server that calls it, a courier for what it sends.
  *
  * SIGTERM and SIGINT have handlers that write to that eventfd. A signalfd would not do: it needs the signals blocked
  * in every thread, and OpenBLAS starts its threads when it is loaded, before main() can block anything.
@@ -9,7 +9,6 @@
 
 #include <errno.h>
 #include <poll.h>
-#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,73 +16,20 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-/* A client serves one thread at a time; they are kept for their open connections. */
-struct client_pool {
-    pthread_mutex_t lock;
-    struct http_client **idle;
-    size_t n_idle, capacity;
-};
-
 struct serve {
     struct node *node;
     struct http_server *server;
-    struct client_pool pool;
+    struct http_courier *courier;
     int wake_fd;
 };
 
 /* Of this process: the signal that asks it to end, and the eventfd of the node that is to hear of it. */
 static volatile sig_atomic_t signal_seen, signal_wake_fd = -1;
 
-static struct http_client *pool_take(struct client_pool *pool)
-{
-    struct http_client *client = NULL;
-    pthread_mutex_lock(&pool->lock);
-    if (pool->n_idle > 0) {
-        client = pool->idle[--pool->n_idle];
-    }
-    pthread_mutex_unlock(&pool->lock);
-    if (client == NULL) {
-        const struct http_client_options options = {0};
-        if (http_client_new(&options, &client) != 0) {
-            return NULL;
-        }
-    }
-    return client;
-}
-
-static void pool_give_back(struct client_pool *pool, struct http_client *client)
-{
-    pthread_mutex_lock(&pool->lock);
-    if (pool->n_idle == pool->capacity) {
-        const size_t more = pool->capacity == 0 ? 4 : 2 * pool->capacity;
-        struct http_client **grown = realloc(pool->idle, more * sizeof *grown);
-        if (grown != NULL) {
-            pool->idle = grown;
-            pool->capacity = more;
-        }
-    }
-    if (pool->n_idle < pool->capacity) {
-        pool->idle[pool->n_idle++] = client;
-        client = NULL;
-    }
-    pthread_mutex_unlock(&pool->lock);
-    http_client_free(client);
-}
-
 static void serve_exchange(void *ctx, struct http_exchange *list, size_t n)
 {
-    struct serve *serve = ctx;
-    struct http_client *client = pool_take(&serve->pool);
-    if (client == NULL) {
-        for (size_t i = 0; i < n; i++) {
-            list[i].error = CAIRN_ERR_NO_MEMORY;
-            snprintf(list[i].what, sizeof list[i].what, "no memory to talk to %.150s",
-                     list[i].address);
-        }
-        return;
-    }
-    http_client_exchange(client, list, n);
-    pool_give_back(&serve->pool, client);
+    const struct serve *serve = ctx;
+    http_courier_exchange(serve->courier, list, n);
 }
 
 static void serve_wake(void *ctx)
@@ -128,6 +74,16 @@ static int open_descriptors(struct serve *serve, struct cairn_problem *why)
     return 0;
 }
 
+static int new_courier(struct http_courier **courier, struct cairn_problem *why)
+{
+    const int err = http_courier_new(NULL, courier);
+    return err == 0 ? 0
+                    : problem_set(why, err,
+                                  "check ulimit -u (threads) and ulimit -n (files)",
+                                  "nothing can be sent to other nodes: %s",
+                                  cairn_error_sentence(err));
+}
+
 static int make_node(struct serve *serve, const struct serve_options *options,
                      struct cairn_problem *why)
 {
@@ -158,8 +114,10 @@ int serve_start(const struct serve_options *options, struct serve **out,
         return problem_set(why, CAIRN_ERR_NO_MEMORY, NULL, "no memory for a node");
     }
     serve->wake_fd = -1;
-    pthread_mutex_init(&serve->pool.lock, NULL);
     int err = open_descriptors(serve, why);
+    if (err == 0) {
+        err = new_courier(&serve->courier, why);
+    }
     if (err == 0) {
         err = make_node(serve, options, why);
     }
@@ -226,11 +184,7 @@ void serve_free(struct serve *serve)
     }
     http_server_stop(serve->server);
     node_free(serve->node);
-    for (size_t i = 0; i < serve->pool.n_idle; i++) {
-        http_client_free(serve->pool.idle[i]);
-    }
-    free(serve->pool.idle);
-    pthread_mutex_destroy(&serve->pool.lock);
+    http_courier_free(serve->courier);
     if (serve->wake_fd >= 0) {
         signal_wake_fd = -1; /* a signal that still comes finds no one to wake */
         close(serve->wake_fd);
@@ -240,13 +194,11 @@ void serve_free(struct serve *serve)
 
 int serve_exchange_once(struct http_exchange *list, size_t n, struct cairn_problem *why)
 {
-    const struct http_client_options options = {0};
-    struct http_client *client;
-    const int err = http_client_new(&options, &client);
-    if (err != 0) {
-        return problem_set(why, err, NULL, "no HTTP client: %s", cairn_error_sentence(err));
+    struct http_courier *courier;
+    const int err = new_courier(&courier, why);
+    if (err == 0) {
+        http_courier_exchange(courier, list, n);
+        http_courier_free(courier);
     }
-    http_client_exchange(client, list, n);
-    http_client_free(client);
-    return 0;
+    return err;
 }

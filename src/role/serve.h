@@ -5,7 +5,7 @@
 #include "node.h"
 
 /**
- * A node on a real machine: HTTP server, HTTP clients, system clock, and one thread that steps.
+ * A node on a real machine: HTTP server, one courier, system clock, and one thread that steps.
  */
 struct serve_options {
     const char *listen;   /* numeric address */
@@ -30,7 +30,7 @@ struct node *serve_node(struct serve *serve);
 int serve_run(struct serve *serve, bool (*until)(void *ctx), void *ctx);
 void serve_free(struct serve *serve);
 
-/** One client's exchanges without a node, for the commands that talk to running nodes. */
+/** Exchanges without a node, for the commands that talk to running nodes; returns when each has ended. */
 CAIRN_MUST_CHECK int serve_exchange_once(struct http_exchange *list, size_t n,
                                          struct cairn_problem *why);
 

@@ -7,11 +7,11 @@
 
 #include "http_probe.h"
 
-static struct http_client *new_client(struct http_client_options options)
+static struct http_courier *new_courier(struct http_client_options options)
 {
-    struct http_client *client;
-    assert_int_equal(http_client_new(&options, &client), 0);
-    return client;
+    struct http_courier *courier;
+    assert_int_equal(http_courier_new(&options, &courier), 0);
+    return courier;
 }
 
 static void write_address(char address[32], const char *host, uint16_t port)
@@ -70,12 +70,12 @@ static void end_peer(struct peer *peer)
 static int ask(uint16_t port, struct http_client_options options, unsigned timeout_s,
                char what[200])
 {
-    struct http_client *client = new_client(options);
+    struct http_courier *courier = new_courier(options);
     char address[32];
     write_address(address, "127.0.0.1", port);
     struct http_exchange x = {
         .address = address, .method = "GET", .path = "/x", .timeout_s = timeout_s};
-    http_client_exchange(client, &x, 1);
+    http_courier_exchange(courier, &x, 1);
     memcpy(what, x.what, sizeof x.what);
     int error = x.error;
     if (error) {
@@ -83,11 +83,11 @@ static int ask(uint16_t port, struct http_client_options options, unsigned timeo
         assert_non_null(strstr(what, address));
     }
     http_exchange_release(&x);
-    http_client_free(client);
+    http_courier_free(courier);
     return error;
 }
 
-static void test_client__five_megabytes_both_ways_counted_exactly(void **state)
+static void test_transfer__five_megabytes_both_ways_counted_exactly(void **state)
 {
     (void)state;
     enum { SIZE = 5 * 1000 * 1000 + 7 };
@@ -95,7 +95,7 @@ static void test_client__five_megabytes_both_ways_counted_exactly(void **state)
     struct probe probe = {0};
     uint16_t port = probe_start_at(&probe, (struct http_server_options){0});
     assert_int_not_equal(port, 0);
-    struct http_client *client = new_client((struct http_client_options){0});
+    struct http_courier *courier = new_courier((struct http_client_options){0});
     char address[32];
     write_address(address, "127.0.0.1", port);
     uint8_t *body = malloc(SIZE);
@@ -110,29 +110,27 @@ static void test_client__five_megabytes_both_ways_counted_exactly(void **state)
                                   .method = "POST",
                                   .path = "/echo",
                                   .body = {body, sizes[i]}};
-        http_client_exchange(client, &x, 1);
+        http_courier_exchange(courier, &x, 1);
         assert_int_equal(x.error, 0);
         assert_int_equal(x.status, 200);
         assert_int_equal(x.answer.size, sizes[i]);
         assert_true(sizes[i] == 0 || memcmp(x.answer.data, body, sizes[i]) == 0);
+        assert_int_equal(x.sent, sizes[i]);
         http_exchange_release(&x);
         expected += sizes[i];
     }
     uint64_t received = 0;
     uint64_t sent = 0;
-    http_client_traffic(client, &received, &sent);
-    assert_int_equal(received, expected);
-    assert_int_equal(sent, expected);
     http_server_traffic(probe.server, &received, &sent);
     assert_int_equal(received, expected);
     assert_int_equal(sent, expected);
     free(body);
-    http_client_free(client);
+    http_courier_free(courier);
     http_server_stop(probe.server);
     assert_int_equal(probe_descriptors(), base);
 }
 
-static void test_client__twenty_exchanges_run_side_by_side(void **state)
+static void test_transfer__twenty_exchanges_run_side_by_side(void **state)
 {
     (void)state;
     enum { N = 20, SLEEP_MS = 200 };
@@ -146,7 +144,7 @@ static void test_client__twenty_exchanges_run_side_by_side(void **state)
         assert_int_not_equal(port, 0);
         write_address(addresses[i], host, port);
     }
-    struct http_client *client = new_client((struct http_client_options){0});
+    struct http_courier *courier = new_courier((struct http_client_options){0});
     for (int again = 0; again < 3; again++) {
         struct http_exchange list[N];
         memset(list, 0xee, sizeof list); /* what is out need not be set */
@@ -159,7 +157,7 @@ static void test_client__twenty_exchanges_run_side_by_side(void **state)
             list[i].timeout_s = 0;
         }
         uint64_t start_ns = clock_now_ns(&clock_system);
-        http_client_exchange(client, list, N);
+        http_courier_exchange(courier, list, N);
         /* one after the other they would take 4 s */
         assert_true(probe_seconds_since(start_ns) < 2.0);
         for (int i = 0; i < N; i++) {
@@ -170,13 +168,13 @@ static void test_client__twenty_exchanges_run_side_by_side(void **state)
             http_exchange_release(&list[i]);
         }
     }
-    http_client_free(client);
+    http_courier_free(courier);
     http_server_stop(probes[0].server);
     http_server_stop(probes[1].server);
     assert_int_equal(probe_descriptors(), base);
 }
 
-static void test_client__refused_connection_says_so(void **state)
+static void test_transfer__refused_connection_says_so(void **state)
 {
     (void)state;
     struct peer peer = {0};
@@ -187,7 +185,7 @@ static void test_client__refused_connection_says_so(void **state)
     assert_non_null(strstr(what, "refused"));
 }
 
-static void test_client__connecting_times_out(void **state)
+static void test_transfer__connecting_times_out(void **state)
 {
     (void)state;
     struct peer peer = {0};
@@ -213,7 +211,7 @@ static void test_client__connecting_times_out(void **state)
     close(peer.listener);
 }
 
-static void test_client__silent_peer_times_out(void **state)
+static void test_transfer__silent_peer_times_out(void **state)
 {
     (void)state;
     struct peer peer = {.hold_ms = 1500};
@@ -226,7 +224,7 @@ static void test_client__silent_peer_times_out(void **state)
     end_peer(&peer);
 }
 
-static void test_client__peers_that_misbehave(void **state)
+static void test_transfer__peers_that_misbehave(void **state)
 {
     (void)state;
     static const struct {
@@ -256,12 +254,12 @@ static void test_client__peers_that_misbehave(void **state)
     }
 }
 
-static void test_client__answer_too_long(void **state)
+static void test_transfer__answer_too_long(void **state)
 {
     (void)state;
     struct probe probe = {0};
     uint16_t port = probe_start_at(&probe, (struct http_server_options){0});
-    struct http_client *client = new_client((struct http_client_options){.max_answer = 1000});
+    struct http_courier *courier = new_courier((struct http_client_options){.max_answer = 1000});
     char address[32];
     write_address(address, "127.0.0.1", port);
     struct http_exchange list[] = {
@@ -269,7 +267,7 @@ static void test_client__answer_too_long(void **state)
         {.address = address, .method = "GET", .path = "/big?1001"},
         {.address = address, .method = "GET", .path = "/big?30000000"},
     };
-    http_client_exchange(client, list, 3);
+    http_courier_exchange(courier, list, 3);
     assert_int_equal(list[0].error, 0);
     assert_int_equal(list[0].answer.size, 1000);
     for (int i = 1; i < 3; i++) {
@@ -279,14 +277,14 @@ static void test_client__answer_too_long(void **state)
         assert_null(list[i].answer.data);
     }
     http_exchange_release(&list[0]);
-    http_client_free(client);
+    http_courier_free(courier);
     http_server_stop(probe.server);
 }
 
-static void test_client__survives_a_server_restart(void **state)
+static void test_transfer__survives_a_server_restart(void **state)
 {
     (void)state;
-    struct http_client *client = new_client((struct http_client_options){0});
+    struct http_courier *courier = new_courier((struct http_client_options){0});
     struct http_server_options options = {0};
     char address[32];
     uint8_t *body = calloc(1, 2000000);
@@ -303,7 +301,7 @@ static void test_client__survives_a_server_restart(void **state)
                                              .path = "/count",
                                              .body = {body, k == 0 ? 10 : (size_t)k * 1000000}};
         }
-        http_client_exchange(client, list, 3);
+        http_courier_exchange(courier, list, 3);
         for (int k = 0; k < 3; k++) {
             if (list[k].error) {
                 fail_msg("after restart %d: %s", i, list[k].what);
@@ -315,17 +313,17 @@ static void test_client__survives_a_server_restart(void **state)
         http_server_stop(probe.server);
     }
     free(body);
-    http_client_free(client);
+    http_courier_free(courier);
 }
 
-static void test_client__keeps_its_connections(void **state)
+static void test_transfer__keeps_its_connections(void **state)
 {
     (void)state;
     /* With a single place at the server a second connection would have to wait for the first
      * one's end. */
     struct probe probe = {0};
     uint16_t port = probe_start_at(&probe, (struct http_server_options){.max_connections = 1});
-    struct http_client *client = new_client((struct http_client_options){0});
+    struct http_courier *courier = new_courier((struct http_client_options){0});
     char address[32];
     write_address(address, "127.0.0.1", port);
     for (int i = 0; i < 50; i++) {
@@ -334,20 +332,20 @@ static void test_client__keeps_its_connections(void **state)
                                   .path = "/count",
                                   .timeout_s = 5,
                                   .body = {(const uint8_t *)"x", 1}};
-        http_client_exchange(client, &x, 1);
+        http_courier_exchange(courier, &x, 1);
         assert_int_equal(x.error, 0);
         http_exchange_release(&x);
     }
-    http_client_free(client);
+    http_courier_free(courier);
     http_server_stop(probe.server);
 }
 
-static void test_client__status_retry_after_and_no_redirects(void **state)
+static void test_transfer__status_retry_after_and_no_redirects(void **state)
 {
     (void)state;
     struct probe probe = {0};
     uint16_t port = probe_start_at(&probe, (struct http_server_options){0});
-    struct http_client *client = new_client((struct http_client_options){0});
+    struct http_courier *courier = new_courier((struct http_client_options){0});
     char address[32];
     write_address(address, "127.0.0.1", port);
     setenv("http_proxy", "http://127.0.0.1:1", 1); /* nobody there: must not be asked */
@@ -357,7 +355,7 @@ static void test_client__status_retry_after_and_no_redirects(void **state)
         {.address = address, .method = "GET", .path = "/closed"},
         {.address = address, .method = "GET", .path = "/a?b=c%20d&e"},
     };
-    http_client_exchange(client, list, 4);
+    http_courier_exchange(courier, list, 4);
     unsetenv("http_proxy");
     for (int i = 0; i < 4; i++) {
         assert_int_equal(list[i].error, 0);
@@ -371,44 +369,40 @@ static void test_client__status_retry_after_and_no_redirects(void **state)
     for (int i = 0; i < 4; i++) {
         http_exchange_release(&list[i]);
     }
-    http_client_free(client);
+    http_courier_free(courier);
     http_server_stop(probe.server);
 }
 
-static void test_client__large_refused_body_is_not_sent(void **state)
+static void test_transfer__large_refused_body_is_not_sent(void **state)
 {
     (void)state;
     struct probe probe = {0};
     uint16_t port = probe_start_at(&probe, (struct http_server_options){0});
-    struct http_client *client = new_client((struct http_client_options){0});
+    struct http_courier *courier = new_courier((struct http_client_options){0});
     char address[32];
     write_address(address, "127.0.0.1", port);
     uint8_t *body = calloc(1, 8000000);
     assert_non_null(body);
     struct http_exchange x = {
         .address = address, .method = "POST", .path = "/closed", .body = {body, 8000000}};
-    http_client_exchange(client, &x, 1);
+    http_courier_exchange(courier, &x, 1);
     assert_int_equal(x.error, 0);
     assert_int_equal(x.status, 410);
-    uint64_t received;
-    uint64_t sent;
-    http_client_traffic(client, &received, &sent);
-    assert_int_equal(sent, 0);
-    assert_int_equal(received, x.answer.size);
+    assert_int_equal(x.sent, 0);
     http_exchange_release(&x);
     free(body);
-    http_client_free(client);
+    http_courier_free(courier);
     http_server_stop(probe.server);
 }
 
 /* Bodies up to 1 MiB are sent without asking. The answer to a refused one has to arrive although
  * the server closes with bytes unread. */
-static void test_client__small_refused_body_still_gets_its_answer(void **state)
+static void test_transfer__small_refused_body_still_gets_its_answer(void **state)
 {
     (void)state;
     struct probe probe = {0};
     uint16_t port = probe_start_at(&probe, (struct http_server_options){0});
-    struct http_client *client = new_client((struct http_client_options){0});
+    struct http_courier *courier = new_courier((struct http_client_options){0});
     char address[32];
     write_address(address, "127.0.0.1", port);
     uint8_t *body = calloc(1, 1024 * 1024);
@@ -419,7 +413,7 @@ static void test_client__small_refused_body_still_gets_its_answer(void **state)
                                   .method = "POST",
                                   .path = "/closed",
                                   .body = {body, i % 2 ? 1024 * 1024 : 100000}};
-        http_client_exchange(client, &x, 1);
+        http_courier_exchange(courier, &x, 1);
         lost += x.error || x.status != 410;
         http_exchange_release(&x);
     }
@@ -427,13 +421,13 @@ static void test_client__small_refused_body_still_gets_its_answer(void **state)
         fail_msg("%d of 1000 answers were lost", lost);
     }
     free(body);
-    http_client_free(client);
+    http_courier_free(courier);
     http_server_stop(probe.server);
 }
 
 /* A peer that stops reading in mid-body is given up after 20 s; one whose handler thinks for longer
  * than that is waited for. */
-static void test_client__tells_a_stalled_peer_from_a_thinking_one(void **state)
+static void test_transfer__tells_a_stalled_peer_from_a_thinking_one(void **state)
 {
     (void)state;
     struct probe probe = {0};
@@ -443,7 +437,7 @@ static void test_client__tells_a_stalled_peer_from_a_thinking_one(void **state)
     open_listener(&peer, 8); /* the kernel connects, nobody reads */
     write_address(stalled, "127.0.0.1", peer.port);
     write_address(thinking, "127.0.0.1", probe_start_at(&probe, (struct http_server_options){0}));
-    struct http_client *client = new_client((struct http_client_options){0});
+    struct http_courier *courier = new_courier((struct http_client_options){0});
     uint8_t *body = calloc(1, 30000000);
     assert_non_null(body);
     struct http_exchange list[] = {
@@ -451,7 +445,7 @@ static void test_client__tells_a_stalled_peer_from_a_thinking_one(void **state)
         {.address = thinking, .method = "POST", .path = "/slow?23000", .body = {body, 2000000}},
     };
     uint64_t start_ns = clock_now_ns(&clock_system);
-    http_client_exchange(client, list, 2);
+    http_courier_exchange(courier, list, 2);
     assert_true(probe_seconds_since(start_ns) < 30);
     assert_int_equal(list[0].error, CAIRN_ERR_TIMEOUT);
     assert_non_null(strstr(list[0].what, "no byte moved for 20 s"));
@@ -461,11 +455,11 @@ static void test_client__tells_a_stalled_peer_from_a_thinking_one(void **state)
     http_exchange_release(&list[1]);
     free(body);
     close(peer.listener);
-    http_client_free(client);
+    http_courier_free(courier);
     http_server_stop(probe.server);
 }
 
-static void test_client__odd_addresses_and_paths(void **state)
+static void test_transfer__odd_addresses_and_paths(void **state)
 {
     (void)state;
     static const struct {
@@ -486,51 +480,51 @@ static void test_client__odd_addresses_and_paths(void **state)
         {"127.0.0.1:1", "GET", "x", CAIRN_ERR_BUG},
         {"127.0.0.1:1", "GET", "/ HTTP/1.1\r\nX: y", CAIRN_ERR_BUG},
     };
-    struct http_client *client = new_client((struct http_client_options){0});
+    struct http_courier *courier = new_courier((struct http_client_options){0});
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct http_exchange x = {
             .address = cases[i].address, .method = cases[i].method, .path = cases[i].path};
-        http_client_exchange(client, &x, 1);
+        http_courier_exchange(courier, &x, 1);
         const char *says = x.error == CAIRN_ERR_BUG ? "cannot be asked" : "is not an address";
         if (x.error != cases[i].error || !strstr(x.what, says)) {
             fail_msg("case %zu: error %d, \"%s\"", i, x.error, x.what);
         }
         http_exchange_release(&x);
     }
-    http_client_exchange(client, NULL, 0);
-    http_client_free(client);
-    http_client_free(NULL);
+    http_courier_exchange(courier, NULL, 0);
+    http_courier_free(courier);
+    http_courier_free(NULL);
 }
 
-static void test_client__unknown_name_cannot_be_resolved(void **state)
+static void test_transfer__unknown_name_cannot_be_resolved(void **state)
 {
     (void)state;
-    struct http_client *client = new_client((struct http_client_options){.connect_timeout_s = 2});
+    struct http_courier *courier = new_courier((struct http_client_options){.connect_timeout_s = 2});
     struct http_exchange x = {
         .address = "no-such-name.invalid:5000", .method = "GET", .path = "/"};
-    http_client_exchange(client, &x, 1);
+    http_courier_exchange(courier, &x, 1);
     /* a machine whose name server does not answer sees a timeout instead */
     assert_true(x.error == CAIRN_ERR_NETWORK || x.error == CAIRN_ERR_TIMEOUT);
     assert_non_null(strstr(x.what, "no-such-name.invalid:5000"));
     http_exchange_release(&x);
-    http_client_free(client);
+    http_courier_free(courier);
 }
 
-static void *make_client(void *arg)
+static void *make_courier(void *arg)
 {
     (void)arg;
-    struct http_client *client = NULL;
-    int error = http_client_new(NULL, &client);
-    http_client_free(client);
+    struct http_courier *courier = NULL;
+    int error = http_courier_new(NULL, &courier);
+    http_courier_free(courier);
     return error ? (void *)"failed" : NULL;
 }
 
-static void test_client__made_by_many_threads_at_once(void **state)
+static void test_transfer__made_by_many_threads_at_once(void **state)
 {
     (void)state;
     pthread_t threads[8];
     for (int i = 0; i < 8; i++) {
-        assert_int_equal(pthread_create(&threads[i], NULL, make_client, NULL), 0);
+        assert_int_equal(pthread_create(&threads[i], NULL, make_courier, NULL), 0);
     }
     for (int i = 0; i < 8; i++) {
         void *failed;
@@ -542,22 +536,22 @@ static void test_client__made_by_many_threads_at_once(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_client__made_by_many_threads_at_once),
-        cmocka_unit_test(test_client__five_megabytes_both_ways_counted_exactly),
-        cmocka_unit_test(test_client__twenty_exchanges_run_side_by_side),
-        cmocka_unit_test(test_client__refused_connection_says_so),
-        cmocka_unit_test(test_client__connecting_times_out),
-        cmocka_unit_test(test_client__silent_peer_times_out),
-        cmocka_unit_test(test_client__peers_that_misbehave),
-        cmocka_unit_test(test_client__answer_too_long),
-        cmocka_unit_test(test_client__survives_a_server_restart),
-        cmocka_unit_test(test_client__keeps_its_connections),
-        cmocka_unit_test(test_client__status_retry_after_and_no_redirects),
-        cmocka_unit_test(test_client__large_refused_body_is_not_sent),
-        cmocka_unit_test(test_client__small_refused_body_still_gets_its_answer),
-        cmocka_unit_test(test_client__tells_a_stalled_peer_from_a_thinking_one),
-        cmocka_unit_test(test_client__odd_addresses_and_paths),
-        cmocka_unit_test(test_client__unknown_name_cannot_be_resolved),
+        cmocka_unit_test(test_transfer__made_by_many_threads_at_once),
+        cmocka_unit_test(test_transfer__five_megabytes_both_ways_counted_exactly),
+        cmocka_unit_test(test_transfer__twenty_exchanges_run_side_by_side),
+        cmocka_unit_test(test_transfer__refused_connection_says_so),
+        cmocka_unit_test(test_transfer__connecting_times_out),
+        cmocka_unit_test(test_transfer__silent_peer_times_out),
+        cmocka_unit_test(test_transfer__peers_that_misbehave),
+        cmocka_unit_test(test_transfer__answer_too_long),
+        cmocka_unit_test(test_transfer__survives_a_server_restart),
+        cmocka_unit_test(test_transfer__keeps_its_connections),
+        cmocka_unit_test(test_transfer__status_retry_after_and_no_redirects),
+        cmocka_unit_test(test_transfer__large_refused_body_is_not_sent),
+        cmocka_unit_test(test_transfer__small_refused_body_still_gets_its_answer),
+        cmocka_unit_test(test_transfer__tells_a_stalled_peer_from_a_thinking_one),
+        cmocka_unit_test(test_transfer__odd_addresses_and_paths),
+        cmocka_unit_test(test_transfer__unknown_name_cannot_be_resolved),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
