@@ -52,16 +52,69 @@ struct node {
 
 /* ---- the world as the role sees it ---- */
 
+/* Routes of roles begin with a letter of their own; /train is the aggregator's. */
+static bool belongs_to_a_role(const char *path)
+{
+    return strncmp(path, "/c/", 3) == 0 || strncmp(path, "/s/", 3) == 0 ||
+           strncmp(path, "/a/", 3) == 0 || strcmp(path, "/train") == 0;
+}
+
+/* What moves a round. Whoever looks at nodes (GET /status, /log, ...) changes no figure. */
+static bool is_counted(const char *method, const char *path)
+{
+    return strcmp(method, "POST") == 0 || belongs_to_a_role(path);
+}
+
+static void count_exchange(struct node *node, const struct http_exchange *x)
+{
+    if (is_counted(x->method, x->path)) {
+        atomic_fetch_add(&node->sent, x->sent);
+        atomic_fetch_add(&node->received, x->answer.size);
+    }
+}
+
 static void host_exchange(void *ctx, struct http_exchange *list, size_t n)
 {
     struct node *node = ctx;
     node->options.exchange(node->options.ctx, list, n);
     for (size_t i = 0; i < n; i++) {
-        if (list[i].error == 0 && strcmp(list[i].method, "POST") == 0) {
-            atomic_fetch_add(&node->sent, list[i].body.size);
-            atomic_fetch_add(&node->received, list[i].answer.size);
-        }
+        count_exchange(node, &list[i]);
     }
+}
+
+/* Whom to tell of the end of an exchange, after its bytes have been counted. */
+struct sender {
+    struct node *node;
+    void (*done)(void *done_ctx, struct http_exchange *x);
+    void *done_ctx;
+};
+
+static void count_and_tell(void *ctx, struct http_exchange *x)
+{
+    const struct sender sender = *(struct sender *)ctx;
+    free(ctx);
+    count_exchange(sender.node, x);
+    sender.done(sender.done_ctx, x);
+}
+
+static void host_send(void *ctx, struct http_exchange *x,
+                      void (*done)(void *done_ctx, struct http_exchange *x), void *done_ctx)
+{
+    struct node *node = ctx;
+    struct sender *sender = malloc(sizeof *sender);
+    if (sender == NULL) {
+        http_exchange_refuse(x);
+        done(done_ctx, x);
+        return;
+    }
+    *sender = (struct sender){node, done, done_ctx};
+    node->options.send(node->options.ctx, x, count_and_tell, sender);
+}
+
+static void host_cancel(void *ctx, struct http_exchange *x)
+{
+    struct node *node = ctx;
+    node->options.cancel(node->options.ctx, x);
 }
 
 static void host_wake(void *ctx)
@@ -286,10 +339,10 @@ static void get_metrics(struct node *node, const struct http_request *request,
     reply->content_type = "text/plain; version=0.0.4";
     const int err = buf_printf(
         &reply->body,
-        "# HELP cairn_received_bytes_total Bodies of POST requests and of answers to them.\n"
+        "# HELP cairn_received_bytes_total Bodies of requests and answers that move a round.\n"
         "# TYPE cairn_received_bytes_total counter\n"
         "cairn_received_bytes_total %lld\n"
-        "# HELP cairn_sent_bytes_total Bodies of POST requests and of answers to them.\n"
+        "# HELP cairn_sent_bytes_total Bodies of requests and answers that move a round.\n"
         "# TYPE cairn_sent_bytes_total counter\n"
         "cairn_sent_bytes_total %lld\n"
         "# HELP cairn_round Newest round that this node has seen.\n"
@@ -433,13 +486,6 @@ static const struct role_route *find_role_route(const struct role *role, const c
     return NULL;
 }
 
-/* Routes of roles begin with a letter of their own; /train is the aggregator's. */
-static bool belongs_to_a_role(const char *path)
-{
-    return strncmp(path, "/c/", 3) == 0 || strncmp(path, "/s/", 3) == 0 ||
-           strncmp(path, "/a/", 3) == 0 || strcmp(path, "/train") == 0;
-}
-
 static void no_such_route(const struct role *role, const char *method, const char *path,
                           struct http_reply *reply)
 {
@@ -470,6 +516,9 @@ static size_t node_admit(void *ctx, const char *method, const char *path, const 
         limit = r->admit(role, query, content_length, refusal);
     }
     release_role(node, role);
+    if (refusal->status >= 400 && is_counted(method, path)) {
+        atomic_fetch_add(&node->sent, refusal->body.size);
+    }
     return limit;
 }
 
@@ -495,7 +544,7 @@ static void dispatch(struct node *node, const struct http_request *request,
 static void node_handle(void *ctx, const struct http_request *request, struct http_reply *reply)
 {
     struct node *node = ctx;
-    const bool counted = strcmp(request->method, "POST") == 0;
+    const bool counted = is_counted(request->method, request->path);
     if (counted) {
         atomic_fetch_add(&node->received, request->body.size);
     }
@@ -516,9 +565,6 @@ const struct role_host *node_host(struct node *node)
 }
 
 int node_new(const struct node_options *options, struct node **out)
-    if (refusal->status >= 400 && is_counted(method, path)) {
-        atomic_fetch_add(&node->sent, refusal->body.size);
-    }
 {
     struct node *node = calloc(1, sizeof *node);
     uint8_t boot[BOOT_ID];
@@ -538,6 +584,9 @@ int node_new(const struct node_options *options, struct node **out)
     node->host = (struct role_host){.ctx = node,
                                     .clock = options->clock,
                                     .exchange = host_exchange,
+                                    .send = host_send,
+                                    .cancel = host_cancel,
+                                    .may_block = options->may_block,
                                     .wake = host_wake,
                                     .traffic = host_traffic,
                                     .trainer = host_trainer,

@@ -17,8 +17,13 @@ struct node_options {
     const char *data_dir; /* where this machine keeps the data set; copied */
     const char *log_dir;  /* copied */
     const struct clock_source *clock;
-    void *ctx;            /* for the two below */
+    void *ctx;            /* for those below */
+    /** As in struct role_host. */
     void (*exchange)(void *ctx, struct http_exchange *list, size_t n);
+    void (*send)(void *ctx, struct http_exchange *x,
+                 void (*done)(void *done_ctx, struct http_exchange *x), void *done_ctx);
+    void (*cancel)(void *ctx, struct http_exchange *x);
+    bool may_block;
     /** Called when node_step has something to do; may be NULL. Any thread. */
     void (*wake)(void *ctx);
     /** NULL: the trainer that settings.train_type names. */

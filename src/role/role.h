@@ -30,9 +30,23 @@ struct role_host {
     const struct clock_source *clock;
     /** Run exchanges with other nodes side by side; returns when each has ended. Any thread. */
     void (*exchange)(void *ctx, struct http_exchange *list, size_t n);
+    /**
+     * Begin one exchange; `done` is called once, when it has ended, possibly before this returns.
+     * Until then x, what it points to and its body stay where they are. `done` must not block.
+     * Any thread. flight.h is the convenient way.
+     */
+    void (*send)(void *ctx, struct http_exchange *x,
+                 void (*done)(void *done_ctx, struct http_exchange *x), void *done_ctx);
+    /** Give it up; returns when `done` has, at once when x is not under way. Never from `done`. */
+    void (*cancel)(void *ctx, struct http_exchange *x);
+    /** Handlers of requests may wait; false where they run in the turn of whoever asks. */
+    bool may_block;
     /** `step` has something to do. Any thread. */
     void (*wake)(void *ctx);
-    /** Bytes of requests and answers since the node started, both directions. Any thread. */
+    /**
+     * Bytes of the bodies of requests and answers since the node started, both directions; without
+     * GETs of what every node answers (/status, /log, ...), which are no part of a round. Any thread.
+     */
     void (*traffic)(void *ctx, uint64_t *received, uint64_t *sent);
     /**
      * A trainer for these settings. client_number 0: an evaluator.

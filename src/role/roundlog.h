@@ -16,7 +16,8 @@
  *    "peak_rss_bytes", "frames", "contributors", "saturated"}]}
  *
  * Times are RFC 3339 UTC with microseconds, durations seconds. Bytes are those of request and answer bodies
- * since the entry before, so the entries add up to everything that the experiment moved.
+ * since the entry before (as struct role_host counts them: what moves a round, also in vain, but nobody's
+ * looking at /status or /log), so the entries add up to everything that the experiment moved.
  * A file that cannot be written is warned about once; the entries stay in memory.
  * Internally locked.
  */

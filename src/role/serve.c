@@ -32,6 +32,19 @@ static void serve_exchange(void *ctx, struct http_exchange *list, size_t n)
     http_courier_exchange(serve->courier, list, n);
 }
 
+static void serve_send(void *ctx, struct http_exchange *x,
+                       void (*done)(void *done_ctx, struct http_exchange *x), void *done_ctx)
+{
+    const struct serve *serve = ctx;
+    http_courier_send(serve->courier, x, done, done_ctx);
+}
+
+static void serve_cancel(void *ctx, struct http_exchange *x)
+{
+    const struct serve *serve = ctx;
+    http_courier_cancel(serve->courier, x);
+}
+
 static void serve_wake(void *ctx)
 {
     const struct serve *serve = ctx;
@@ -99,6 +112,9 @@ static int make_node(struct serve *serve, const struct serve_options *options,
                                               .clock = &clock_system,
                                               .ctx = serve,
                                               .exchange = serve_exchange,
+                                              .send = serve_send,
+                                              .cancel = serve_cancel,
+                                              .may_block = true,
                                               .wake = serve_wake};
     const int err = node_new(&node_options, &serve->node);
     return err == 0 ? 0
