@@ -96,7 +96,7 @@ static const struct config_field round_fields[] = {
              "many for server.batch_bytes: as many as fit"},
 };
 static const struct config_field server[] = {
-    {.name = "workers", .kind = CONFIG_INTEGER, SETTING(workers), RANGE(1, 64), .otherwise = 4,
+    {.name = "workers", .kind = CONFIG_INTEGER, SETTING(workers), RANGE(1, 64), .otherwise = 16,
      .help = "threads that answer requests, on each node"},
     {.name = "threads", .kind = CONFIG_INTEGER, SETTING(server_threads), RANGE(0, 256),
      .help = "threads with which the aggregator opens sums; 0: one per processor"},

@@ -60,7 +60,7 @@ struct http_app {
 struct http_server_options {
     const char *listen;          /* numeric IPv4 or IPv6 address, "0.0.0.0" for all */
     uint16_t port;               /* 0 = any free one */
-    unsigned workers;            /* threads that run `handle`; 0 = 4 */
+    unsigned workers;            /* threads that run `handle`; 0 = 16 */
     unsigned max_connections;    /* 0 = 1024 */
     unsigned idle_timeout_s;     /* 0 = 30 */
 };

@@ -42,7 +42,8 @@
 #include "workers.h"
 
 enum {
-    DEFAULT_WORKERS = 4,
+    /* Some handlers wait, for the program or for another node; a waiting thread costs 20 KiB. */
+    DEFAULT_WORKERS = 16,
     DEFAULT_CONNECTIONS = 1024,
     DEFAULT_IDLE_S = 30,
 

@@ -478,7 +478,7 @@ static void test_config__defaults(void **state)
     assert_int_equal(s->window_bytes, 67108864);
     assert_int_equal(s->privacy_floor, 3);
     assert_int_equal(s->frame_params, 524288);
-    assert_int_equal(s->workers, 4);
+    assert_int_equal(s->workers, 16);
     assert_int_equal(s->server_threads, 0);
     assert_int_equal(s->max_connections, 1024);
     assert_int_equal(s->batch_bytes, 4194304);
