@@ -32,15 +32,24 @@ struct probe {
     struct http_server *server;
 };
 
+/* /closed is refused with 410; /window with 503, Retry-After and a body, unless the query is first=3;
+ * /small bounds the body */
 static inline size_t probe_admit(void *ctx, const char *method, const char *path,
                                  const char *query, int64_t content_length,
                                  struct http_reply *refusal)
 {
     struct probe *probe = ctx;
     (void)method;
-    (void)query;
     (void)content_length;
     atomic_fetch_add(&probe->admitted, 1);
+    if (strcmp(path, "/window") == 0 && strcmp(query, "first=3") != 0) {
+        refusal->status = 503;
+        refusal->retry_after_s = 2;
+        if (buf_printf(&refusal->body, "{\"next\": 3, \"not\": \"%s\"}", query)) {
+            refusal->status = 500;
+        }
+        return 0;
+    }
     if (strcmp(path, "/closed") == 0) {
         struct cairn_problem why = {0};
         (void)problem_set(&why, CAIRN_ERR_CLOSED, "wait for round 8", "round 7 is \"closed\"");

@@ -373,26 +373,101 @@ static void test_transfer__status_retry_after_and_no_redirects(void **state)
     http_server_stop(probe.server);
 }
 
+/* On its query alone. Not a byte goes out: seen by who sends, and by who would have received. */
 static void test_transfer__large_refused_body_is_not_sent(void **state)
 {
     (void)state;
+    enum { SIZE = 8000000 };
+    static const char *const paths[] = {"/window?first=7", "/window", "/window?first=3"};
     struct probe probe = {0};
     uint16_t port = probe_start_at(&probe, (struct http_server_options){0});
     struct http_courier *courier = new_courier((struct http_client_options){0});
     char address[32];
     write_address(address, "127.0.0.1", port);
-    uint8_t *body = calloc(1, 8000000);
+    uint8_t *body = calloc(1, SIZE);
     assert_non_null(body);
-    struct http_exchange x = {
-        .address = address, .method = "POST", .path = "/closed", .body = {body, 8000000}};
-    http_courier_exchange(courier, &x, 1);
-    assert_int_equal(x.error, 0);
-    assert_int_equal(x.status, 410);
-    assert_int_equal(x.sent, 0);
-    http_exchange_release(&x);
+    for (int i = 0; i < 3; i++) {
+        struct http_exchange x = {
+            .address = address, .method = "POST", .path = paths[i], .body = {body, SIZE}};
+        http_courier_exchange(courier, &x, 1);
+        uint64_t received, sent;
+        http_server_traffic(probe.server, &received, &sent);
+        assert_int_equal(x.error, 0);
+        assert_int_equal(x.status, i < 2 ? 503 : 200);
+        assert_int_equal(x.retry_after_s, i < 2 ? 2 : 0);
+        assert_int_equal(x.sent, i < 2 ? 0 : SIZE);
+        assert_int_equal(received, i < 2 ? 0 : SIZE);
+        assert_int_equal(atomic_load(&probe.handled), i < 2 ? 0 : 1);
+        if (i < 2) {
+            assert_string_equal(buf_text(&x.answer), i ? "{\"next\": 3, \"not\": \"\"}"
+                                                       : "{\"next\": 3, \"not\": \"first=7\"}");
+        }
+        http_exchange_release(&x);
+    }
     free(body);
     http_courier_free(courier);
     http_server_stop(probe.server);
+}
+
+/* A peer that says nothing to "Expect: 100-continue" and refuses when the body is on its way: it
+ * reads `take` bytes of it, answers, and reads no more. */
+struct refuser {
+    struct peer peer;
+    size_t take;
+};
+
+static void *refuse_in_mid_body(void *arg)
+{
+    struct refuser *refuser = arg;
+    static const char answer[] = "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 4\r\n"
+                                 "Content-Length: 11\r\n\r\n{\"next\": 3}";
+    static char bytes[64 * 1024];
+    int fd = accept4(refuser->peer.listener, NULL, NULL, SOCK_CLOEXEC);
+    for (size_t had = 0; had < refuser->take;) {
+        ssize_t n = recv(fd, bytes, sizeof bytes, 0);
+        if (n <= 0) {
+            break;
+        }
+        had += (size_t)n;
+    }
+    probe_send(fd, answer, sizeof answer - 1);
+    probe_sleep_ms(refuser->peer.hold_ms);
+    close(fd);
+    return NULL;
+}
+
+static void test_transfer__answer_in_mid_body_ends_the_sending(void **state)
+{
+    (void)state;
+    enum { SIZE = 60000000 };
+    uint8_t *body = calloc(1, SIZE);
+    assert_non_null(body);
+    /* at once behind the head; while the body is under way */
+    static const size_t takes[] = {1, 200000, 5000000};
+    for (int i = 0; i < 3; i++) {
+        struct refuser refuser = {.peer = {.hold_ms = 1500}, .take = takes[i]};
+        open_listener(&refuser.peer, 8);
+        pthread_t thread;
+        assert_int_equal(pthread_create(&thread, NULL, refuse_in_mid_body, &refuser), 0);
+        struct http_courier *courier = new_courier((struct http_client_options){0});
+        char address[32];
+        write_address(address, "127.0.0.1", refuser.peer.port);
+        struct http_exchange x = {
+            .address = address, .method = "POST", .path = "/x", .body = {body, SIZE}};
+        uint64_t start_ns = clock_now_ns(&clock_system);
+        http_courier_exchange(courier, &x, 1);
+        assert_true(probe_seconds_since(start_ns) < 1.2); /* not when the peer closes */
+        assert_int_equal(x.error, 0);
+        assert_int_equal(x.status, 503);
+        assert_int_equal(x.retry_after_s, 4);
+        assert_string_equal(buf_text(&x.answer), "{\"next\": 3}");
+        assert_true(i == 0 ? x.sent == 0 : x.sent < SIZE);
+        http_exchange_release(&x);
+        http_courier_free(courier);
+        pthread_join(thread, NULL);
+        close(refuser.peer.listener);
+    }
+    free(body);
 }
 
 /* Bodies up to 1 MiB are sent without asking. The answer to a refused one has to arrive although
@@ -548,6 +623,7 @@ int main(void)
         cmocka_unit_test(test_transfer__keeps_its_connections),
         cmocka_unit_test(test_transfer__status_retry_after_and_no_redirects),
         cmocka_unit_test(test_transfer__large_refused_body_is_not_sent),
+        cmocka_unit_test(test_transfer__answer_in_mid_body_ends_the_sending),
         cmocka_unit_test(test_transfer__small_refused_body_still_gets_its_answer),
         cmocka_unit_test(test_transfer__tells_a_stalled_peer_from_a_thinking_one),
         cmocka_unit_test(test_transfer__odd_addresses_and_paths),
