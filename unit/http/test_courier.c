@@ -174,16 +174,15 @@ static void test_courier__a_slow_one_holds_up_nobody(void **state)
     http_server_stop(probe.server);
 }
 
-/* All exchanges share the connections: with a single place at the server each of them would have
- * to wait for the end of the one before. */
-static void test_courier__connections_serve_all_threads(void **state)
+/* One connection for exchanges that come one after the other: its two ends are what is open. */
+static void test_courier__connections_are_kept_and_used_again(void **state)
 {
     (void)state;
     struct probe probe = {0};
     char address[32];
-    write_address(address,
-                  probe_start_at(&probe, (struct http_server_options){.max_connections = 1}));
+    write_address(address, probe_start_at(&probe, (struct http_server_options){0}));
     struct http_courier *courier = new_courier();
+    int base = probe_descriptors();
     for (int i = 0; i < 40; i++) {
         struct landing landing = LANDING;
         struct http_exchange x = {.address = address,
@@ -194,6 +193,7 @@ static void test_courier__connections_serve_all_threads(void **state)
         http_courier_send(courier, &x, land, &landing);
         wait_for(&landing, 1);
         assert_int_equal(x.error, 0);
+        assert_int_equal(probe_descriptors(), base + 2);
         http_exchange_release(&x);
     }
     http_courier_free(courier);
@@ -266,8 +266,11 @@ static void test_courier__one_that_is_always_sent_again(void **state)
     http_courier_exchange(courier, &x, 1);
     assert_int_equal(x.error, 0);
     http_exchange_release(&x);
+    http_courier_cancel(courier, &chain.x);
+    assert_int_equal(landed(&chain.landing), 1);
+    http_courier_send(courier, &chain.x, send_same, &chain);
     http_courier_free(courier);
-    assert_int_equal(chain.landing.landed, 1);
+    assert_int_equal(chain.landing.landed, 2);
     http_server_stop(probe.server);
 }
 
@@ -342,6 +345,32 @@ static void test_courier__gives_up_waiting_for_the_answer(void **state)
     give_up_after(address, (struct span){(const uint8_t *)"hello", 5}, 100);
     http_server_stop(probe.server);
     assert_int_equal(probe_descriptors(), base);
+}
+
+/* A peer that begins to answer and then says nothing more. */
+static void *answer_by_half(void *arg)
+{
+    static const char half[] = "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello";
+    char request[1000];
+    const int *listener = arg;
+    int fd = accept4(*listener, NULL, NULL, SOCK_CLOEXEC);
+    (void)recv(fd, request, sizeof request, 0);
+    probe_send(fd, half, sizeof half - 1);
+    (void)recv(fd, request, sizeof request, 0); /* until the other end closes */
+    close(fd);
+    return NULL;
+}
+
+static void test_courier__gives_up_in_the_middle_of_the_answer(void **state)
+{
+    (void)state;
+    char address[32];
+    int listener = deaf_listener(address, 8);
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, answer_by_half, &listener), 0);
+    give_up_after(address, (struct span){NULL, 0}, 200);
+    pthread_join(thread, NULL);
+    close(listener);
 }
 
 /* At once: often before the courier's thread has seen it. */
@@ -512,12 +541,13 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_courier__many_threads_send_many),
         cmocka_unit_test(test_courier__a_slow_one_holds_up_nobody),
-        cmocka_unit_test(test_courier__connections_serve_all_threads),
+        cmocka_unit_test(test_courier__connections_are_kept_and_used_again),
         cmocka_unit_test(test_courier__done_sends_the_next),
         cmocka_unit_test(test_courier__one_that_is_always_sent_again),
         cmocka_unit_test(test_courier__gives_up_while_connecting),
         cmocka_unit_test(test_courier__gives_up_in_the_middle_of_the_body),
         cmocka_unit_test(test_courier__gives_up_waiting_for_the_answer),
+        cmocka_unit_test(test_courier__gives_up_in_the_middle_of_the_answer),
         cmocka_unit_test(test_courier__gives_up_what_was_just_sent),
         cmocka_unit_test(test_courier__giving_one_up_leaves_the_others),
         cmocka_unit_test(test_courier__free_gives_up_what_is_under_way),
