@@ -42,7 +42,7 @@
 #include "workers.h"
 
 enum {
-    /* Some handlers wait, for the program or for another node; a waiting thread costs 20 KiB. */
+    /* Some handlers wait, for the program or for another node; a thread that waits costs 70 KiB. */
     DEFAULT_WORKERS = 16,
     DEFAULT_CONNECTIONS = 1024,
     DEFAULT_IDLE_S = 30,

@@ -17,7 +17,7 @@ struct node_options {
     const char *data_dir; /* where this machine keeps the data set; copied */
     const char *log_dir;  /* copied */
     const struct clock_source *clock;
-    void *ctx;            /* for those below */
+    void *ctx; /* for those below */
     /** As in struct role_host. */
     void (*exchange)(void *ctx, struct http_exchange *list, size_t n);
     void (*send)(void *ctx, struct http_exchange *x,

@@ -11,8 +11,7 @@ static const char *find_value(const char *query, const char *name, size_t *size)
     const char *found = NULL;
     for (const char *item = query; *item != '\0';) {
         const size_t item_size = strcspn(item, "&");
-        if (item_size > name_size && item[name_size] == '=' &&
-            memcmp(item, name, name_size) == 0) {
+        if (item_size > name_size && item[name_size] == '=' && memcmp(item, name, name_size) == 0) {
             if (found != NULL) {
                 return NULL;
             }

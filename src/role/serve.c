@@ -90,11 +90,10 @@ static int open_descriptors(struct serve *serve, struct cairn_problem *why)
 static int new_courier(struct http_courier **courier, struct cairn_problem *why)
 {
     const int err = http_courier_new(NULL, courier);
-    return err == 0 ? 0
-                    : problem_set(why, err,
-                                  "check ulimit -u (threads) and ulimit -n (files)",
-                                  "nothing can be sent to other nodes: %s",
-                                  cairn_error_sentence(err));
+    return err == 0
+               ? 0
+               : problem_set(why, err, "check ulimit -u (threads) and ulimit -n (files)",
+                             "nothing can be sent to other nodes: %s", cairn_error_sentence(err));
 }
 
 static int make_node(struct serve *serve, const struct serve_options *options,

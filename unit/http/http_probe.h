@@ -34,9 +34,8 @@ struct probe {
 
 /* /closed is refused with 410; /window with 503, Retry-After and a body, unless the query is first=3;
  * /small bounds the body */
-static inline size_t probe_admit(void *ctx, const char *method, const char *path,
-                                 const char *query, int64_t content_length,
-                                 struct http_reply *refusal)
+static inline size_t probe_admit(void *ctx, const char *method, const char *path, const char *query,
+                                 int64_t content_length, struct http_reply *refusal)
 {
     struct probe *probe = ctx;
     (void)method;

@@ -22,7 +22,9 @@ struct landing {
     unsigned failed; /* of them */
 };
 
+/* clang-format off */
 #define LANDING {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, 0, 0}
+/* clang-format on */
 
 static void land(void *ctx, struct http_exchange *x)
 {
@@ -410,8 +412,7 @@ static void test_courier__giving_one_up_leaves_the_others(void **state)
     struct landing landing = LANDING;
     struct http_exchange list[N];
     for (int i = 0; i < N; i++) {
-        list[i] =
-            (struct http_exchange){.address = address, .method = "GET", .path = "/slow?300"};
+        list[i] = (struct http_exchange){.address = address, .method = "GET", .path = "/slow?300"};
         http_courier_send(courier, &list[i], land, &landing);
     }
     for (int i = 0; i < N; i += 3) {

@@ -106,10 +106,8 @@ static void test_transfer__five_megabytes_both_ways_counted_exactly(void **state
     uint64_t expected = 0;
     static const size_t sizes[] = {0, 1, 1000, 64 * 1024, 1024 * 1024, 1024 * 1024 + 1, SIZE};
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
-        struct http_exchange x = {.address = address,
-                                  .method = "POST",
-                                  .path = "/echo",
-                                  .body = {body, sizes[i]}};
+        struct http_exchange x = {
+            .address = address, .method = "POST", .path = "/echo", .body = {body, sizes[i]}};
         http_courier_exchange(courier, &x, 1);
         assert_int_equal(x.error, 0);
         assert_int_equal(x.status, 200);
@@ -560,9 +558,9 @@ static void test_transfer__odd_addresses_and_paths(void **state)
 static void test_transfer__unknown_name_cannot_be_resolved(void **state)
 {
     (void)state;
-    struct http_courier *courier = new_courier((struct http_client_options){.connect_timeout_s = 2});
-    struct http_exchange x = {
-        .address = "no-such-name.invalid:5000", .method = "GET", .path = "/"};
+    struct http_courier *courier =
+        new_courier((struct http_client_options){.connect_timeout_s = 2});
+    struct http_exchange x = {.address = "no-such-name.invalid:5000", .method = "GET", .path = "/"};
     http_courier_exchange(courier, &x, 1);
     /* a machine whose name server does not answer sees a timeout instead */
     assert_true(x.error == CAIRN_ERR_NETWORK || x.error == CAIRN_ERR_TIMEOUT);

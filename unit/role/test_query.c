@@ -32,11 +32,32 @@ static void test_query__everything_else_is_no_number(void **state)
 {
     (void)state;
     static const char *const queries[] = {
-        "",           "first",       "first=",        "first=-1",     "first=+1",   "first= 1",
-        "first=1 ",   "first=1.0",   "first=0x1",     "first=1,2",    "first=1;",   "first=%31",
-        "xfirst=1",   "firstx=1",    "FIRST=1",       "first =1",     "first=1=1",  "x=first=1",
-        "first=1&first=1", "first=&first=1", "first=1&x=2&first=3",
-        "first=18446744073709551616", "first=99999999999999999999999999", "firs=1",      "firsu=1",     "girst=1",
+        "",
+        "first",
+        "first=",
+        "first=-1",
+        "first=+1",
+        "first= 1",
+        "first=1 ",
+        "first=1.0",
+        "first=0x1",
+        "first=1,2",
+        "first=1;",
+        "first=%31",
+        "xfirst=1",
+        "firstx=1",
+        "FIRST=1",
+        "first =1",
+        "first=1=1",
+        "x=first=1",
+        "first=1&first=1",
+        "first=&first=1",
+        "first=1&x=2&first=3",
+        "first=18446744073709551616",
+        "first=99999999999999999999999999",
+        "firs=1",
+        "firsu=1",
+        "girst=1",
     };
     for (size_t i = 0; i < sizeof queries / sizeof queries[0]; i++) {
         uint32_t narrow = 7;
