@@ -93,9 +93,11 @@ class Plain(Case):
     def test_target_that_is_not_there(self):
         self.server.close()
         host, port = self.proxy.address.split(":")
-        client = socket.create_connection((host, int(port)), timeout=5)
-        self.addCleanup(client.close)
-        self.assertEqual(read(client), (b"", RESET))
+        try:
+            with socket.create_connection((host, int(port)), timeout=5) as client:
+                self.assertEqual(read(client), (b"", RESET))
+        except ConnectionResetError:
+            pass  # so soon that connect() itself has heard of it
         self.assertEqual(self.proxy.stats()["unreachable"], 1)
 
     def test_many_connections(self):
@@ -192,10 +194,10 @@ class Faults(Case):
         for direction in ("up", "down"):
             sender, receiver = self.pair(direction)
             self.proxy.say("pass", f"flip {direction} 7 0x81")
-            sender.sendall(bytes(5))
-            time.sleep(0.05)
-            sender.sendall(bytes(5))
-            self.assertEqual(read(receiver, 10)[0], bytes(7) + b"\x81" + bytes(2))
+            for part in (b"\xff" * 5, b"\xff" * 3, b"\xff" * 2):  # it is the last of its part
+                sender.sendall(part)
+                time.sleep(0.05)
+            self.assertEqual(read(receiver, 10)[0], b"\xff" * 7 + b"\x7e" + b"\xff" * 2)
         self.assertEqual(self.proxy.stats()["flip"], 2)
 
     def test_stall(self):
@@ -211,6 +213,7 @@ class Faults(Case):
                 sender.sendall(bytes(30_000_000))
             self.proxy.say("pass")
             self.assertEqual(read(receiver, 6)[0], b"abcdef")
+        self.assertEqual(self.proxy.stats()["stall"], 2)  # and not once more for all that followed
 
     def test_halfopen(self):
         for direction in ("up", "down"):
@@ -254,6 +257,14 @@ class Http(Case):
         head = wanted[:-500]
         client.sendall(others + wanted[:-300])
         self.assertEqual(read(target), (others + head + bytes(100), CLOSED))
+
+    def test_only_counts_each_request_anew(self):
+        self.proxy.say("only /b", "cut up 510")
+        client, target = self.connect()
+        wanted = post(b"/b", bytes(500))
+        for _ in range(3):
+            client.sendall(wanted)
+            self.assertEqual(read(target, len(wanted)), (wanted, OPEN))
 
     def test_only_nothing_of_the_body(self):
         self.proxy.say("only /b", "cut up 0")
