@@ -82,6 +82,12 @@ static void gcrypt_init(void)
     gcrypt_ready = gcry_cipher_test_algo(GCRY_CIPHER_AES256) == 0;
 }
 
+void random_prepare(void)
+{
+    (void)sodium_once();
+    (void)pthread_once(&gcrypt_flag, gcrypt_init);
+}
+
 static bool open_aes(gcry_cipher_hd_t *out)
 {
     return pthread_once(&gcrypt_flag, gcrypt_init) == 0 && gcrypt_ready &&

@@ -22,6 +22,13 @@
  */
 struct secret_rng;
 
+/**
+ * Set up the libraries below now rather than on first use. libgcrypt ends the process when it cannot
+ * open a file then, so a program that runs for long calls this while descriptors are to be had. What
+ * fails is reported by the functions below.
+ */
+void random_prepare(void);
+
 /** @retval CAIRN_ERR_NO_ENTROPY, CAIRN_ERR_NO_MEMORY: *out is NULL. Free with secret_rng_free. */
 CAIRN_MUST_CHECK int secret_rng_new(struct secret_rng **out);
 /** Fill with random bytes. @retval CAIRN_ERR_NO_ENTROPY: out is zeroed and must not be used */

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "cli.h"
+#include "random.h"
 #include "secret.h"
 
 static const struct cli_command commands[] = {
@@ -151,6 +152,7 @@ int main(int argc, char **argv)
         printf("cairn " CAIRN_VERSION "\n");
         return finish(&cli, "", 0, &problem);
     }
+    random_prepare();
     if (argc <= 1 || argv[1][0] == '-') {
         return finish(&cli, "node", cmd_node(&cli, argc, argv, &problem), &problem);
     }

@@ -10,10 +10,12 @@
 #include <cmocka.h>
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -449,9 +451,30 @@ static void test_random__a_root_fails_closed(void **state)
     secret_rng_free(rng);
 }
 
+/* Must run first: the child is to be the first in which the libraries are used. */
+static void test_random__prepared_needs_no_descriptor(void **state)
+{
+    (void)state;
+    pid_t pid = fork();
+    if (pid == 0) {
+        random_prepare();
+        const struct rlimit none = {0};
+        struct secret_rng *rng = NULL;
+        uint8_t byte;
+        const bool ok = setrlimit(RLIMIT_NOFILE, &none) == 0 && secret_rng_new(&rng) == CAIRN_OK &&
+                        secret_rng_fill(rng, &byte, 1) == CAIRN_OK;
+        secret_rng_free(rng);
+        _exit(ok ? 0 : 1);
+    }
+    int status = -1;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(test_random__prepared_needs_no_descriptor, reset),
         cmocka_unit_test_setup(test_random__aes_keystream_of_sp800_38a, reset),
         cmocka_unit_test_setup(test_random__chacha_keystream_of_rfc8439, reset),
         cmocka_unit_test_setup(test_random__expand_known_answers, reset),
