@@ -299,7 +299,7 @@ class Http(Case):
         client.sendall(wanted[2000:])
         self.answer(copy, wanted[2000:], 409)
         self.answer(target, wanted, 200)
-        self.assertIn(b" 200 ", read(client, 45)[0])  # the client sees its own answer only
+        self.assertIn(b" 200 ", read(client, 43)[0])  # the client sees its own answer only
         self.assertEqual(read(client, 1, 0.1), (b"", OPEN))
         client.sendall(wanted)
         self.answer(target, wanted, 200)
