@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "listen.h"
+#include "gone_peer.h"
 
 static const char *hint_for(int error)
 {
@@ -54,6 +55,7 @@ static int occupy(int fd, const struct addrinfo *at)
         bind(fd, at->ai_addr, at->ai_addrlen) != 0 || listen(fd, SOMAXCONN) != 0) {
         return errno;
     }
+    gone_peer_watch(fd);
     return 0;
 }
 

@@ -19,7 +19,8 @@
  * from the last byte, so dripping peers live for ever (cutoff.h); a NUL byte
  * ends a path (has_hidden_rest); it closes with bytes unread after refusing a
  * body (cutoff_linger); without any timeout a connection whose peer has left in
- * mid-body is never closed, so one is always set.
+ * mid-body is never closed, so one is always set; it counts to idle_timeout_s
+ * before the first line of a next request, whose head then has HEADERS_S (on_line).
  */
 #include <inttypes.h>
 #include <netdb.h>
@@ -105,6 +106,20 @@ struct call {
     struct http_reply reply;
     bool owed;
 };
+
+static struct visit *visit_of(struct MHD_Connection *connection)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+    return info ? info->socket_context : NULL;
+}
+
+/* A whole head has to come from here on, however its bytes are spread. */
+static void await_head(struct http_server *server, struct visit *visit)
+{
+    cutoff_set(server->cutoff, &visit->cutoff,
+               server->idle_timeout_s < HEADERS_S ? server->idle_timeout_s : HEADERS_S);
+}
 
 /* ---- replies ---- */
 
@@ -299,9 +314,6 @@ static enum MHD_Result on_head(struct call *call, const char *method, const char
 {
     struct MHD_Connection *connection = call->connection;
     struct lengths lengths = {.value = -1};
-    const union MHD_ConnectionInfo *info =
-        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
-    call->visit = info ? info->socket_context : NULL;
     if (!call->visit) {
         return MHD_NO; /* there was no memory for it */
     }
@@ -439,6 +451,10 @@ static void *on_line(void *cls, const char *uri, struct MHD_Connection *connecti
     }
     call->server = cls;
     call->connection = connection;
+    call->visit = visit_of(connection);
+    if (call->visit) {
+        await_head(call->server, call->visit);
+    }
     call->raw_uri = uri;
     call->raw_uri_size = strlen(uri);
     call->clean = is_clean(uri);
@@ -529,8 +545,7 @@ static void on_connection(void *cls, struct MHD_Connection *connection, void **c
     }
     name_peer(visit, connection);
     cutoff_add(server->cutoff, &visit->cutoff, info->connect_fd);
-    cutoff_set(server->cutoff, &visit->cutoff,
-               server->idle_timeout_s < HEADERS_S ? server->idle_timeout_s : HEADERS_S);
+    await_head(server, visit);
     *context = visit;
 }
 

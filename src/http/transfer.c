@@ -13,8 +13,6 @@
 #include "transfer.h"
 
 #include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,6 +20,7 @@
 #include <sys/socket.h>
 
 #include "clock.h"
+#include "gone_peer.h"
 
 enum {
     DEFAULT_CONNECT_S = 3,
@@ -39,9 +38,6 @@ enum {
     IDLE_S = 25,
     /* A peer's machine that says nothing for this long, neither to bytes nor to the probes of a
      * connection that waits, is taken for gone: with the time until the next probe, 30 s. */
-    USER_TIMEOUT_MS = 25 * 1000,
-    KEEP_IDLE_S = 10,
-    KEEP_INTERVAL_S = 5,
     SEND_BUFFER = 256 * 1024
 };
 
@@ -205,8 +201,7 @@ static curl_socket_t on_socket(void *arg, curlsocktype purpose, struct curl_sock
     (void)purpose;
     int fd = socket(at->family, at->socktype | SOCK_CLOEXEC, at->protocol);
     if (fd >= 0) {
-        unsigned ms = USER_TIMEOUT_MS;
-        (void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &ms, sizeof ms);
+        gone_peer_watch(fd);
     }
     return fd;
 }
@@ -270,9 +265,6 @@ static bool set_connection(struct transfer *t)
     SET(CURLOPT_QUICK_EXIT, 1L);
     SET(CURLOPT_OPENSOCKETFUNCTION, on_socket);
     SET(CURLOPT_TCP_NODELAY, 1L);
-    SET(CURLOPT_TCP_KEEPALIVE, 1L);
-    SET(CURLOPT_TCP_KEEPIDLE, (long)KEEP_IDLE_S);
-    SET(CURLOPT_TCP_KEEPINTVL, (long)KEEP_INTERVAL_S);
     SET(CURLOPT_MAXAGE_CONN, (long)IDLE_S);
     SET(CURLOPT_CONNECTTIMEOUT, (long)t->options->connect_timeout_s);
     SET(CURLOPT_TIMEOUT, (long)(x->timeout_s ? x->timeout_s : DEFAULT_TIMEOUT_S));

@@ -533,10 +533,10 @@ static void test_server__connections_beyond_the_limit_wait(void **state)
     http_server_stop(probe.server);
 }
 
-/* Drip one byte every 100 ms after `head`; seconds until the server ends it, at most `limit`. */
-static double drip(uint16_t port, const char *head, double limit)
+/* Drip one byte every 100 ms after `head`; seconds until the server ends it, at most `limit`.
+ * Closes fd. */
+static double drip_on(int fd, const char *head, double limit)
 {
-    int fd = probe_connect("127.0.0.1", port);
     char byte;
     assert_true(probe_send(fd, head, strlen(head)));
     uint64_t start_ns = clock_now_ns(&clock_system);
@@ -546,6 +546,11 @@ static double drip(uint16_t port, const char *head, double limit)
     }
     close(fd);
     return probe_seconds_since(start_ns);
+}
+
+static double drip(uint16_t port, const char *head, double limit)
+{
+    return drip_on(probe_connect("127.0.0.1", port), head, limit);
 }
 
 static void test_server__dripping_peers_are_cut_off(void **state)
@@ -559,6 +564,59 @@ static void test_server__dripping_peers_are_cut_off(void **state)
         drip(port, "POST /count HTTP/1.1\r\nHost: h\r\nContent-Length: 99999\r\n\r\n", 20);
     assert_true(body_s > 9 && body_s < 12);
     assert_int_equal(atomic_load(&probe.handled), 0);
+    http_server_stop(probe.server);
+}
+
+static void test_server__dripping_second_head_is_cut_off(void **state)
+{
+    (void)state;
+    struct probe probe = {0};
+    uint16_t port = probe_start_at(&probe, (struct http_server_options){0});
+    static const char first[] = "GET /a HTTP/1.1\r\nHost: h\r\n\r\n";
+    char text[TEXT];
+    int fd = probe_connect("127.0.0.1", port);
+    assert_true(probe_send(fd, first, sizeof first - 1));
+    assert_false(probe_read(fd, text, sizeof text, "GET|/a||127.0.0.1||0"));
+    /* idle connections may live for 30 s, half a head for 5 */
+    double head_s = drip_on(fd, "GET /b HTTP/1.1\r\nX: ", 20);
+    assert_true(head_s > 4.5 && head_s < 7);
+    assert_int_equal(atomic_load(&probe.handled), 1);
+    http_server_stop(probe.server);
+}
+
+/* Of a descriptor of this process whose connection has its own end at `port`. */
+static int accepted_socket(uint16_t port)
+{
+    for (int fd = 0; fd < 256; fd++) {
+        struct sockaddr_in own = {0}, peer;
+        socklen_t size = sizeof own, peer_size = sizeof peer;
+        if (getsockname(fd, (struct sockaddr *)&own, &size) == 0 && ntohs(own.sin_port) == port &&
+            getpeername(fd, (struct sockaddr *)&peer, &peer_size) == 0) {
+            return fd;
+        }
+    }
+    return -1;
+}
+
+static void test_server__connections_are_watched_for_dead_peers(void **state)
+{
+    (void)state;
+    struct probe probe = {0};
+    char text[TEXT];
+    uint16_t port = probe_start_at(&probe, (struct http_server_options){0});
+    static const char request[] = "GET /a HTTP/1.1\r\nHost: h\r\n\r\n";
+    int client = probe_connect("127.0.0.1", port);
+    assert_true(probe_send(client, request, sizeof request - 1));
+    probe_read(client, text, sizeof text, "GET|/a|");
+    int fd = accepted_socket(port);
+    assert_true(fd >= 0);
+    int on = 0;
+    unsigned ms = 0;
+    socklen_t size = sizeof on;
+    assert_int_equal(getsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, &size), 0);
+    assert_int_equal(getsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &ms, &size), 0);
+    assert_true(on && ms > 0 && ms <= 30000);
+    close(client);
     http_server_stop(probe.server);
 }
 
@@ -581,6 +639,8 @@ int main(void)
         cmocka_unit_test(test_server__stop_under_load),
         cmocka_unit_test(test_server__connections_beyond_the_limit_wait),
         cmocka_unit_test(test_server__dripping_peers_are_cut_off),
+        cmocka_unit_test(test_server__dripping_second_head_is_cut_off),
+        cmocka_unit_test(test_server__connections_are_watched_for_dead_peers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
