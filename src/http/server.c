@@ -22,6 +22,7 @@
  * mid-body is never closed, so one is always set; it counts to idle_timeout_s
  * before the first line of a next request, whose head then has HEADERS_S (on_line).
  */
+#include <fcntl.h>
 #include <inttypes.h>
 #include <netdb.h>
 #include <pthread.h>
@@ -59,7 +60,11 @@ enum {
     DRAIN_S = 2,
     /* Pool of one connection: the longest head of a request, and the run of bytes that one recv
      * brings. Also bounds what an idle connection costs. */
-    CONNECTION_POOL = 64 * 1024
+    CONNECTION_POOL = 64 * 1024,
+    /* What the library opens for itself: an epoll set and an eventfd, and as many to spare. */
+    LIBRARY_DESCRIPTORS = 4,
+    /* Below this there would not be two each for being asked, asking, and files, and two to spare. */
+    FEWEST_DESCRIPTORS = 8
 };
 
 struct http_server {
@@ -552,16 +557,23 @@ static void on_connection(void *cls, struct MHD_Connection *connection, void **c
 /* ---- start and stop ---- */
 
 /* Connections at once: what was asked for, but at most three quarters of the descriptors that this
- * process may open. The rest is for files and for asking other nodes. */
-static unsigned connection_limit(unsigned wanted)
+ * process may still open. The rest is for files and for asking other nodes. 0: too few to serve
+ * anybody; the library would listen all the same, and wait for descriptors at full speed. */
+static unsigned connection_limit(int listener, unsigned wanted)
 {
     struct rlimit files;
-    unsigned limit = wanted ? wanted : DEFAULT_CONNECTIONS;
-    if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur != RLIM_INFINITY &&
-        files.rlim_cur / 4 * 3 < limit) {
-        limit = (unsigned)(files.rlim_cur / 4 * 3);
+    const unsigned limit = wanted ? wanted : DEFAULT_CONNECTIONS;
+    if (getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur == RLIM_INFINITY) {
+        return limit;
     }
-    return limit == 0 ? 1 : limit;
+    const int next = fcntl(listener, F_DUPFD_CLOEXEC, 0); /* so many are in use */
+    if (next < 0) {
+        return 0;
+    }
+    close(next);
+    const rlim_t used = (rlim_t)next + LIBRARY_DESCRIPTORS;
+    const rlim_t left = files.rlim_cur > used ? files.rlim_cur - used : 0;
+    return left < FEWEST_DESCRIPTORS ? 0 : left / 4 * 3 < limit ? (unsigned)(left / 4 * 3) : limit;
 }
 
 /* Takes fd over. */
@@ -628,6 +640,15 @@ int http_server_start(const struct http_server_options *options, const struct ht
         free_server(server);
         return error;
     }
+    const unsigned connections = connection_limit(fd, options->max_connections);
+    if (connections == 0) {
+        close(fd);
+        free_server(server);
+        return problem_set(why, CAIRN_ERR_ENVIRONMENT,
+                           "raise the limit of open files: ulimit -n 1024",
+                           "cannot start the HTTP server on %s: too few files may be open",
+                           options->listen);
+    }
     error = cutoff_start(&server->cutoff);
     if (!error) {
         error = workers_start(options->workers ? options->workers : DEFAULT_WORKERS, run_call,
@@ -636,7 +657,7 @@ int http_server_start(const struct http_server_options *options, const struct ht
     if (!error) {
         /* When this fails the library has closed fd in some cases and not in others; the process
          * is out of memory or threads then, and closing another's descriptor would be worse. */
-        error = start_daemon(server, fd, connection_limit(options->max_connections));
+        error = start_daemon(server, fd, connections);
     } else {
         close(fd);
     }
