@@ -644,10 +644,9 @@ int http_server_start(const struct http_server_options *options, const struct ht
     if (connections == 0) {
         close(fd);
         free_server(server);
-        return problem_set(why, CAIRN_ERR_ENVIRONMENT,
-                           "raise the limit of open files: ulimit -n 1024",
-                           "cannot start the HTTP server on %s: too few files may be open",
-                           options->listen);
+        return problem_set(
+            why, CAIRN_ERR_ENVIRONMENT, "raise the limit of open files: ulimit -n 1024",
+            "cannot start the HTTP server on %s: too few files may be open", options->listen);
     }
     error = cutoff_start(&server->cutoff);
     if (!error) {

@@ -36,8 +36,6 @@ enum {
     /* The server side closes idle connections after 30 s; letting go a little earlier avoids
      * sending into one that is just being closed. */
     IDLE_S = 25,
-    /* A peer's machine that says nothing for this long, neither to bytes nor to the probes of a
-     * connection that waits, is taken for gone: with the time until the next probe, 30 s. */
     SEND_BUFFER = 256 * 1024
 };
 
