@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* One strict way to read JSON, and one way to write it. */
+#include <stdbool.h>
 #include <string.h>
 
 #include "digest.h"
@@ -30,16 +31,26 @@ json_t *json_parse(struct span text, const char *name, struct cairn_problem *why
     return document;
 }
 
-static int to_buf(const char *bytes, size_t size, void *out)
+/* jansson does not look at the callback's answer for the names of members, so that text with some
+ * of them missing would pass for whole. */
+struct output {
+    struct buf *buf;
+    bool failed;
+};
+
+static int to_buf(const char *bytes, size_t size, void *arg)
 {
-    return buf_append(out, bytes, size) ? -1 : 0;
+    struct output *output = arg;
+    output->failed = output->failed || buf_append(output->buf, bytes, size) != CAIRN_OK;
+    return output->failed ? -1 : 0;
 }
 
 int json_append(struct buf *out, const json_t *document, int indent)
 {
     size_t before = out->size;
     size_t flags = JSON_ENCODE_ANY | JSON_INDENT((size_t)(indent > 0 ? indent : 0));
-    if (json_dump_callback(document, to_buf, out, flags) != 0) {
+    struct output output = {.buf = out};
+    if (json_dump_callback(document, to_buf, &output, flags) != 0 || output.failed) {
         out->size = before;
         return CAIRN_ERR_NO_MEMORY;
     }

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "digest.h"
+#include "fault.h"
 #include "json.h"
 
 static json_t *parse(const char *text, struct cairn_problem *why)
@@ -184,6 +185,37 @@ static void test_json__members(void **state)
     json_decref(j);
 }
 
+/* Each request for memory refused in turn: a failure, or the whole text. */
+static void test_json__append_is_whole_or_fails(void **state)
+{
+    (void)state;
+    static const char text[] = "{\"some long name of a member\": [1, 2, {\"another one\": "
+                               "\"and a text that fills the buffer and fills it again\"}], "
+                               "\"the last name of them all\": true}";
+    json_t *document = json_loads(text, 0, NULL);
+    assert_non_null(document);
+    for (int length = 0; length < 200; length++) { /* the buffer grows at another place each time */
+        for (unsigned n = 1; n < 40; n++) {
+            char rule[32];
+            struct buf out = {0};
+            for (int i = 0; i < length; i++) {
+                assert_int_equal(buf_append(&out, "x", 1), CAIRN_OK);
+            }
+            snprintf(rule, sizeof rule, "malloc:%u+", n);
+            assert_true(fault_arm(rule));
+            const int error = json_append(&out, document, 0);
+            assert_true(fault_arm(NULL));
+            if (error) {
+                assert_int_equal(out.size, length);
+            } else {
+                assert_string_equal(buf_text(&out) + length, text);
+            }
+            buf_release(&out);
+        }
+    }
+    json_decref(document);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -196,6 +228,7 @@ int main(void)
         cmocka_unit_test(test_json__digest_sees_content_only),
         cmocka_unit_test(test_json__digest_known_answer),
         cmocka_unit_test(test_json__members),
+        cmocka_unit_test(test_json__append_is_whole_or_fails),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
