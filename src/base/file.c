@@ -21,6 +21,8 @@ static const char *hint_for(int number)
     case ENOSPC:
     case EDQUOT:
         return "free some space on that disk";
+    case EFBIG:
+        return "raise the limit of a file's size (ulimit -f)";
     case EROFS:
         return "choose a place that can be written to";
     case EMFILE:
@@ -31,8 +33,7 @@ static const char *hint_for(int number)
     }
 }
 
-/* doing: "open", "write", ... */
-static int failed(struct cairn_problem *why, const char *path, const char *doing)
+int file_failed(struct cairn_problem *why, const char *path, const char *doing)
 {
     int number = errno;
     char sentence[128];
@@ -54,7 +55,7 @@ static int read_all(int fd, const char *path, size_t limit, struct buf *out,
     /* the size is only a first guess: a pipe has none, and a file may grow meanwhile */
     struct stat status;
     if (fstat(fd, &status) != 0) {
-        return failed(why, path, "look at it");
+        return file_failed(why, path, "look at it");
     }
     size_t guess = 0;
     if (S_ISREG(status.st_mode)) {
@@ -75,7 +76,7 @@ static int read_all(int fd, const char *path, size_t limit, struct buf *out,
             continue;
         }
         if (got < 0) {
-            return failed(why, path, "read");
+            return file_failed(why, path, "read");
         }
         if (got == 0) {
             return CAIRN_OK;
@@ -92,7 +93,7 @@ int file_read(const char *path, size_t limit, struct buf *out, struct cairn_prob
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
     if (fd < 0) {
-        return failed(why, path, "open");
+        return file_failed(why, path, "open");
     }
     size_t before = out->size;
     int error = read_all(fd, path, limit, out, why);
@@ -148,6 +149,11 @@ static int sync_folder(int fd)
     return result;
 }
 
+int file_sync_folder(const char *path)
+{
+    return sync_folder(open_folder(path));
+}
+
 /* A new file beside `path`, its name in *name (free). The process id and a
  * counter make the name; what a crash left behind under the same name is stepped over. */
 static int open_beside(const char *path, unsigned mode, char **name)
@@ -176,13 +182,35 @@ static int open_beside(const char *path, unsigned mode, char **name)
     return -1;
 }
 
+/* ".<number>-<number>.tmp" at the end, as open_beside writes it */
+bool file_draft_named(const char *name)
+{
+    static const char digits[] = "0123456789", end[] = ".tmp";
+    const size_t length = strlen(name);
+    const char *at = name + length - (length < sizeof end ? length : sizeof end - 1);
+    if (strcmp(at, end) != 0) {
+        return false;
+    }
+    const char expected[] = {'-', '.'};
+    for (size_t i = 0; i < sizeof expected; i++) {
+        const char *last = at;
+        while (at > name && strchr(digits, at[-1])) {
+            at--;
+        }
+        if (at == last || at == name || *--at != expected[i]) {
+            return false;
+        }
+    }
+    return at > name;
+}
+
 int file_draft_open(struct file_draft *draft, const char *path, unsigned mode,
                     struct cairn_problem *why)
 {
     *draft = (struct file_draft){.path = path};
     draft->fd = open_beside(path, mode, &draft->beside);
     if (draft->fd < 0) {
-        return failed(why, path, "create a file beside it");
+        return file_failed(why, path, "create a file beside it");
     }
     return CAIRN_OK;
 }
@@ -190,7 +218,8 @@ int file_draft_open(struct file_draft *draft, const char *path, unsigned mode,
 int file_draft_write(struct file_draft *draft, const void *bytes, size_t size,
                      struct cairn_problem *why)
 {
-    return write_all(draft->fd, bytes, size) == 0 ? CAIRN_OK : failed(why, draft->path, "write");
+    return write_all(draft->fd, bytes, size) == 0 ? CAIRN_OK
+                                                  : file_failed(why, draft->path, "write");
 }
 
 void file_draft_drop(struct file_draft *draft)
@@ -212,22 +241,22 @@ int file_draft_finish(struct file_draft *draft, bool durable, struct cairn_probl
     /* first, so that what can be refused is refused while the old file is still there */
     const int folder = durable ? open_folder(draft->path) : -1;
     if (durable && folder < 0) {
-        error = failed(why, draft->path, "open the folder of");
+        error = file_failed(why, draft->path, "open the folder of");
     }
     if (durable && !error && fsync(draft->fd) != 0) {
-        error = failed(why, draft->path, "write");
+        error = file_failed(why, draft->path, "write");
     }
     if (close(draft->fd) != 0 && !error) {
-        error = failed(why, draft->path, "write");
+        error = file_failed(why, draft->path, "write");
     }
     if (!error && rename(draft->beside, draft->path) != 0) {
-        error = failed(why, draft->path, "replace");
+        error = file_failed(why, draft->path, "replace");
     }
     if (error) {
         (void)unlink(draft->beside);
         (void)(folder < 0 ? 0 : close(folder));
     } else if (durable && sync_folder(folder) != 0) {
-        error = failed(why, draft->path, "flush the folder of");
+        error = file_failed(why, draft->path, "flush the folder of");
     }
     free(draft->beside);
     *draft = (struct file_draft){0};
@@ -266,25 +295,25 @@ int file_append(const char *path, const void *bytes, size_t size, struct cairn_p
 {
     int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0644);
     if (fd < 0) {
-        return failed(why, path, "open");
+        return file_failed(why, path, "open");
     }
     int error = CAIRN_OK;
     struct stat status;
     if (fstat(fd, &status) != 0) {
-        error = failed(why, path, "look at it");
+        error = file_failed(why, path, "look at it");
     } else if (write_all(fd, bytes, size) != 0) {
-        error = failed(why, path, "append");
+        error = file_failed(why, path, "append");
         /* half a line would spoil the next one */
         (void)!ftruncate(fd, status.st_size);
     } else if (fsync(fd) != 0 && errno != EINVAL) { /* EINVAL: a pipe or a device */
-        error = failed(why, path, "flush");
+        error = file_failed(why, path, "flush");
     } else if (S_ISREG(status.st_mode) && status.st_size == 0 &&
-               sync_folder(open_folder(path)) != 0) {
+               file_sync_folder(path) != 0) {
         /* an empty file may have been created just now */
-        error = failed(why, path, "flush the folder of");
+        error = file_failed(why, path, "flush the folder of");
     }
     if (close(fd) != 0 && !error) {
-        error = failed(why, path, "append");
+        error = file_failed(why, path, "append");
     }
     return error;
 }
@@ -300,7 +329,7 @@ static int make_folder(const char *path, struct cairn_problem *why)
         return CAIRN_OK; /* whatever mkdir said: on a read-only disk not EEXIST */
     }
     errno = number;
-    return failed(why, path, "make this folder");
+    return file_failed(why, path, "make this folder");
 }
 
 int file_make_folders(const char *path, struct cairn_problem *why)
@@ -327,4 +356,11 @@ int file_make_folders(const char *path, struct cairn_problem *why)
 bool file_exists(const char *path)
 {
     return access(path, F_OK) == 0;
+}
+
+bool file_is_at(int fd, const char *path)
+{
+    struct stat open_one, named;
+    return fstat(fd, &open_one) == 0 && lstat(path, &named) == 0 &&
+           open_one.st_dev == named.st_dev && open_one.st_ino == named.st_ino;
 }

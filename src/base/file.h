@@ -53,6 +53,8 @@ CAIRN_MUST_CHECK int file_draft_write(struct file_draft *draft, const void *byte
  * @retval CAIRN_ERR_BUG nothing is open */
 CAIRN_MUST_CHECK int file_draft_finish(struct file_draft *draft, bool durable,
                                        struct cairn_problem *why);
+/** Is this the name of such a temporary file? A crash leaves them behind. */
+bool file_draft_named(const char *name);
 /** Leave the old file as it is; an empty draft is ignored. */
 void file_draft_drop(struct file_draft *draft);
 
@@ -62,5 +64,12 @@ CAIRN_MUST_CHECK int file_append(const char *path, const void *bytes, size_t siz
 /** mkdir -p, mode 0755. @retval CAIRN_ERR_STORAGE */
 CAIRN_MUST_CHECK int file_make_folders(const char *path, struct cairn_problem *why);
 bool file_exists(const char *path);
+/** Make the name of `path` itself last: a folder's entries are written when the folder is.
+ * @return 0, or -1 with errno */
+CAIRN_MUST_CHECK int file_sync_folder(const char *path);
+/** Does `path` name the file that fd has open, itself and not through a link? */
+bool file_is_at(int fd, const char *path);
+/** Fill `why` from errno: "path: cannot doing: sentence", with a hint. @return CAIRN_ERR_STORAGE */
+int file_failed(struct cairn_problem *why, const char *path, const char *doing);
 
 #endif
