@@ -83,6 +83,47 @@ int secret_file_write(const char *path, const struct he_secret_key *key,
     return error;
 }
 
+/* Zeros over all that the file has, down to the disk. Only what is ours and has no other name: what
+ * a hard link leads to is not to be destroyed. @return 0, or -1 with errno */
+static int overwrite(int fd)
+{
+    static const uint8_t zeros[4096];
+    struct stat status;
+    if (fstat(fd, &status) != 0) {
+        return -1;
+    }
+    if (!S_ISREG(status.st_mode) || status.st_nlink != 1 || status.st_uid != geteuid()) {
+        return 0;
+    }
+    for (off_t at = 0; at < status.st_size;) {
+        const off_t left = status.st_size - at;
+        const size_t n = left < (off_t)sizeof zeros ? (size_t)left : sizeof zeros;
+        const ssize_t written = pwrite(fd, zeros, n, at);
+        if (written < 0 && errno != EINTR) {
+            return -1;
+        }
+        at += written > 0 ? written : 0;
+    }
+    return fdatasync(fd);
+}
+
+int secret_file_remove(const char *path, struct cairn_problem *why)
+{
+    const int fd = open(path, O_WRONLY | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+    int error = 0;
+    if (fd < 0 && errno == ENOENT) {
+        return 0;
+    }
+    if (fd >= 0) {
+        error = overwrite(fd) == 0 ? 0 : failed(why, CAIRN_ERR_STORAGE, path, "overwrite");
+        (void)close(fd);
+    }
+    if (unlink(path) != 0) {
+        error = failed(why, CAIRN_ERR_STORAGE, path, "remove");
+    }
+    return error;
+}
+
 /* *size = the length of the file, that of a secret key of some ring */
 static int check_status(int fd, const char *path, size_t *size, struct cairn_problem *why)
 {

@@ -27,6 +27,14 @@ CAIRN_MUST_CHECK int secret_file_write(const char *path, const struct he_secret_
 CAIRN_MUST_CHECK int secret_file_read(const char *path, struct he_secret_key **key,
                                       uint8_t id[HE_KEY_ID_SIZE], struct cairn_problem *why);
 
+/**
+ * Overwrite it and remove it; one that is not there is no error. A link, or what is no file, is
+ * only removed. File systems that write to new places, and the wear levelling of flash memory, may keep the
+ * old bytes all the same.
+ * @retval CAIRN_ERR_STORAGE  it is still there, or was removed without having been overwritten
+ */
+CAIRN_MUST_CHECK int secret_file_remove(const char *path, struct cairn_problem *why);
+
 /** For what must not be there yet. @retval CAIRN_ERR_STORAGE it is, or is a symbolic link */
 CAIRN_MUST_CHECK int secret_file_absent(const char *path, bool replace, struct cairn_problem *why);
 
