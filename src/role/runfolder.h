@@ -19,6 +19,16 @@ struct runfolder {
 CAIRN_MUST_CHECK int runfolder_begin(struct runfolder *run, const char *runs_dir,
                                      const char *experiment, struct span config_text,
                                      struct cairn_problem *why);
+/** Where runfolder_begin and runfolder_resume will be: for what must be done before either. */
+void runfolder_locate(struct runfolder *run, const char *runs_dir, const char *experiment);
+/**
+ * Go on with a run that was interrupted. Lines of rounds.jsonl behind that of round `committed` are
+ * dropped, and so is a line that is not whole; a summary is removed: the run is not whole.
+ * @retval CAIRN_ERR_STORAGE
+ */
+CAIRN_MUST_CHECK int runfolder_resume(struct runfolder *run, const char *runs_dir,
+                                      const char *experiment, struct span config_text,
+                                      uint32_t committed, struct cairn_problem *why);
 /** Append one round's line. @retval CAIRN_ERR_STORAGE */
 CAIRN_MUST_CHECK int runfolder_round(struct runfolder *run, const json_t *line,
                                      struct cairn_problem *why);
