@@ -19,7 +19,7 @@
 #include "le.h"
 #include "random.h"
 
-enum { VERSION = 1, SALT = 16, SALT_AT = 8, DIGEST_AT = SALT_AT + SALT };
+enum { VERSION = 1, SALT = 16, SALT_AT = 8, DIGEST_AT = SALT_AT + SALT, CHECK_AT = 8 };
 _Static_assert(DIGEST_AT + JOURNAL_DIGEST == JOURNAL_HEADER, "the header's length");
 
 static const uint8_t magic[4] = {'C', 'R', 'N', 'J'};
@@ -39,12 +39,17 @@ static void header_digest(const uint8_t header[JOURNAL_HEADER], uint8_t out[JOUR
     cut(&state, out);
 }
 
+/* The state that goes on with the payload, and the check that stands before it. */
 static void begin_record(struct digest_state *state, const uint8_t chain[JOURNAL_DIGEST],
-                         const uint8_t head[JOURNAL_RECORD_HEADER])
+                         const uint8_t head[CHECK_AT], uint8_t check[JOURNAL_CHECK])
 {
+    uint8_t digest[JOURNAL_DIGEST];
     digest_init(state);
     digest_update(state, chain, JOURNAL_DIGEST);
-    digest_update(state, head, JOURNAL_RECORD_HEADER);
+    digest_update(state, head, CHECK_AT);
+    struct digest_state copy = *state;
+    cut(&copy, digest);
+    memcpy(check, digest, JOURNAL_CHECK);
 }
 
 /* ---- writing ---- */
@@ -151,7 +156,7 @@ int journal_append(struct journal *j, uint32_t type, const struct span *parts, s
     }
     le_put32(head, (uint32_t)length);
     le_put32(head + 4, type);
-    begin_record(&state, j->chain, head);
+    begin_record(&state, j->chain, head, head + CHECK_AT);
     for (size_t i = 0; i < n_parts; i++) {
         digest_update(&state, parts[i].data, parts[i].size);
         iov[i + 1] = (struct iovec){(void *)(uintptr_t)parts[i].data, parts[i].size};
@@ -177,6 +182,18 @@ int journal_sync(struct journal *j, struct cairn_problem *why)
     if (fdatasync(j->fd) != 0) {
         j->lost = true;
         return file_failed(why, j->path, "flush");
+    }
+    return CAIRN_OK;
+}
+
+int journal_cut(struct journal *j, struct cairn_problem *why)
+{
+    if (j->lost) {
+        return refuse_lost(j, why);
+    }
+    if (ftruncate(j->fd, (off_t)j->end) != 0 || fsync(j->fd) != 0) {
+        j->lost = true;
+        return file_failed(why, j->path, "cut and flush");
     }
     return CAIRN_OK;
 }
@@ -243,10 +260,6 @@ int journal_reopen(const char *path, uint64_t good, struct journal *j, struct ca
         error = problem_set(why, CAIRN_ERR_INTEGRITY, NULL, "%s is shorter than it was", path);
     } else if (read_at(fd, good - JOURNAL_DIGEST, j->chain, sizeof j->chain) != 0) {
         error = file_failed(why, path, "read");
-    } else if (good < (uint64_t)status.st_size && ftruncate(fd, (off_t)good) != 0) {
-        error = file_failed(why, path, "cut it back");
-    } else if (fsync(fd) != 0) {
-        error = file_failed(why, path, "flush");
     } else if (!(j->path = strdup(path))) {
         error = problem_set(why, CAIRN_ERR_NO_MEMORY, NULL, "%s: no memory", path);
     }
@@ -304,23 +317,38 @@ int journal_reader_open(struct journal_reader *r, const char *path, size_t limit
     return error;
 }
 
+/* The head of the next record, and the digest's state behind it. @return as journal_reader_next */
+static int read_head(struct journal_reader *r, uint8_t head[JOURNAL_RECORD_HEADER],
+                     struct digest_state *state, struct cairn_problem *why)
+{
+    uint8_t check[JOURNAL_CHECK];
+    const uint64_t left = r->size - r->good;
+    if (left < JOURNAL_RECORD_HEADER) {
+        return 0;
+    }
+    if (read_at(r->fd, r->good, head, JOURNAL_RECORD_HEADER) != 0) {
+        return file_failed(why, r->path, "read");
+    }
+    begin_record(state, r->chain, head, check);
+    const size_t length = le_get32(head);
+    if (memcmp(check, head + CHECK_AT, sizeof check) != 0 || length > r->limit) {
+        r->damaged = true;
+        return 0;
+    }
+    return left - JOURNAL_RECORD_HEADER >= length + JOURNAL_DIGEST;
+}
+
 int journal_reader_next(struct journal_reader *r, uint32_t *type, struct buf *payload,
                         struct cairn_problem *why)
 {
     uint8_t head[JOURNAL_RECORD_HEADER], digest[JOURNAL_DIGEST];
-    const uint64_t left = r->size - r->good;
     struct digest_state state;
     buf_clear(payload);
-    if (left < sizeof head + sizeof digest) {
-        return 0;
-    }
-    if (read_at(r->fd, r->good, head, sizeof head) != 0) {
-        return file_failed(why, r->path, "read");
+    int got = read_head(r, head, &state, why);
+    if (got != 1) {
+        return got;
     }
     const size_t length = le_get32(head);
-    if (length > r->limit || length > left - sizeof head - sizeof digest) {
-        return 0;
-    }
     if (buf_reserve(payload, length + sizeof digest)) {
         return problem_set(why, CAIRN_ERR_NO_MEMORY, NULL,
                            "%s: no memory for a record of %zu bytes", r->path, length);
@@ -328,10 +356,10 @@ int journal_reader_next(struct journal_reader *r, uint32_t *type, struct buf *pa
     if (read_at(r->fd, r->good + sizeof head, payload->data, length + sizeof digest) != 0) {
         return file_failed(why, r->path, "read");
     }
-    begin_record(&state, r->chain, head);
     digest_update(&state, payload->data, length);
     cut(&state, digest);
     if (memcmp(digest, payload->data + length, sizeof digest) != 0) {
+        r->damaged = true;
         return 0;
     }
     memcpy(r->chain, digest, sizeof digest);

@@ -21,15 +21,18 @@
  *    8  salt              16    random, so that no record of another journal fits in here
  *   24  digest            16    BLAKE2b-256 of bytes 0..23, cut
  *
- * record = length u32 | type u32 | payload | digest (16 bytes)
+ * record = length u32 | type u32 | check (8 bytes) | payload | digest (16 bytes)
  *
- * A record's digest is BLAKE2b-256, cut, of  the digest before it | length | type | payload.  So
- * the last digest stands for everything before, and a record that is damaged, moved or foreign
- * ends what can be read. A digest finds accidents; against forgery it protects nothing.
+ * The check is BLAKE2b-256, cut, of  the digest before it | length | type,  and the digest the same of
+ * all that and the payload.  So the last digest stands for everything before, and a record that is
+ * damaged, moved or foreign ends what can be read. The check tells a record that was cut off, as
+ * a process leaves it that is killed, from one that is damaged, its length included. A digest
+ * finds accidents; against forgery it protects nothing.
  */
 enum {
     JOURNAL_HEADER = 40,
-    JOURNAL_RECORD_HEADER = 8,
+    JOURNAL_CHECK = 8,
+    JOURNAL_RECORD_HEADER = 8 + JOURNAL_CHECK,
     JOURNAL_DIGEST = 16,
     JOURNAL_MAX_PARTS = 8,
 };
@@ -76,13 +79,19 @@ CAIRN_MUST_CHECK int journal_sync(struct journal *j, struct cairn_problem *why);
 /** What was not published is gone. Closing what is closed is allowed. */
 void journal_close(struct journal *j);
 /**
- * Go on behind byte `good`, as a reader has found it: what follows there is cut off, and what
- * comes before is durable from then on (a process that was killed may have left it unflushed).
+ * Go on behind byte `good`, as a reader has found it: records are written over what follows there,
+ * until journal_cut.
  * @retval CAIRN_ERR_STORAGE    *j is closed
  * @retval CAIRN_ERR_INTEGRITY  the file is shorter
  */
 CAIRN_MUST_CHECK int journal_reopen(const char *path, uint64_t good, struct journal *j,
                                     struct cairn_problem *why);
+/**
+ * End the file behind its last record, and make all of it durable: a process that was killed may have left
+ * records unflushed.
+ * @retval CAIRN_ERR_STORAGE  final, as with journal_sync
+ */
+CAIRN_MUST_CHECK int journal_cut(struct journal *j, struct cairn_problem *why);
 
 /** A journal that is being read, record by record. One thread at a time. */
 struct journal_reader {
@@ -90,6 +99,7 @@ struct journal_reader {
     int fd;           /* -1: closed */
     uint64_t size;    /* of the file when it was opened */
     uint64_t good;    /* bytes up to here are header and records; size - good are of no use */
+    bool damaged;     /* and they are more than a record that was cut off */
     size_t limit;
     uint8_t chain[JOURNAL_DIGEST];
 };
@@ -106,7 +116,7 @@ CAIRN_MUST_CHECK int journal_reader_open(struct journal_reader *r, const char *p
 /**
  * The next record. Memory is asked for only what the file has.
  * @param[out] payload  its content is replaced; on 0 and on failure it is empty
- * @return 1 a record; 0 no more: the end, or bytes that are no record; or
+ * @return 1 a record; 0 no more: the end, or bytes that are no record (see `damaged`); or
  * @retval CAIRN_ERR_STORAGE, CAIRN_ERR_NO_MEMORY
  */
 CAIRN_MUST_CHECK int journal_reader_next(struct journal_reader *r, uint32_t *type,

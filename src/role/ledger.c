@@ -301,6 +301,7 @@ static int replace_journal(struct ledger *l, const struct ledger_commit *commit,
         return problem_set(why, err, NULL, "no memory for the record of a commit");
     }
     const struct span parts[] = {buf_span(&l->scratch), history};
+    ledger_session_commit(&l->session, commit->round);
     err = journal_create(l->journal_path, 0600, &next, why);
     if (err == 0) {
         err = append(&next, LEDGER_SESSION, buf_span(&l->session), why);

@@ -21,7 +21,7 @@
  * The journal decides: without it there is no unfinished run, and what else of these is there is
  * left over and removed. Its records, in this order:
  *
- *   session  commit?  ( round  frame*  closing? )?
+ *   session  commit?  ( round  frame* )?  closing?
  *
  * A commit puts a new journal of two records in the old one's place, in one step, so a journal is
  * never longer than the frames of one round.
@@ -133,13 +133,15 @@ struct ledger_state {
     struct buf history; /* of the last commit */
 
     uint32_t open;  /* round; 0: none is open, the next one is committed + 1 */
-    bool closing;   /* no more frames for it */
+    bool closing;   /* no more frames for it; there may be none at all */
     uint32_t frames; /* 0 .. frames-1 of the open round are here: ledger_next_frame */
     uint64_t largest_samples; /* of the open round */
     double *steps;            /* n_tensors: of the open round, or zeros */
 
-    uint64_t dropped; /* bytes at the journal's end that were no record. They had not been flushed,
-                       * so no frame among them has been opened. */
+    uint64_t dropped; /* bytes at the journal's end that were no record */
+    bool damaged;     /* and they are more than what was being written when the process was killed:
+                       * frames among them may have been opened, so the round after the last commit
+                       * is closing with what is left of it */
     uint64_t *samples;
     struct buf record;
 };

@@ -19,8 +19,8 @@ enum {
     NODES_AT = TENSORS_AT + 4,
     LARGEST_AT = NODES_AT + 4,
     KEY_AT = LARGEST_AT + 8,
-    RESERVED_AT = KEY_AT + 4,
-    SESSION_HEAD = RESERVED_AT + 4,
+    COMMITTED_AT = KEY_AT + 4,
+    SESSION_HEAD = COMMITTED_AT + 4,
     ROUND_HEAD = 16,
 };
 _Static_assert(SESSION_HEAD == 144, "as drawn in the header");
@@ -50,7 +50,13 @@ int ledger_session_write(struct buf *out, const struct ledger_session *s)
     return err;
 }
 
-int ledger_session_read(struct span record, struct ledger_session *out, uint64_t **samples)
+void ledger_session_commit(struct buf *record, uint32_t committed)
+{
+    le_put32(record->data + COMMITTED_AT, committed);
+}
+
+int ledger_session_read(struct span record, struct ledger_session *out, uint64_t **samples,
+                        uint32_t *committed)
 {
     struct ledger_session s = {0};
     uint8_t digest[DIGEST_SIZE];
@@ -68,8 +74,8 @@ int ledger_session_read(struct span record, struct ledger_session *out, uint64_t
     s.public_key = (struct span){p + SESSION_HEAD, le_get32(p + KEY_AT)};
     const size_t rest = record.size - SESSION_HEAD;
     if (digest_from_hex(s.config_digest, digest, sizeof digest) != 0 ||
-        le_get32(p + RESERVED_AT) != 0 || s.n_tensors > MODEL_MAX_TENSORS ||
-        s.public_key.size > rest || rest - s.public_key.size != 8 * (size_t)s.n_nodes) {
+        s.n_tensors > MODEL_MAX_TENSORS || s.public_key.size > rest ||
+        rest - s.public_key.size != 8 * (size_t)s.n_nodes) {
         return CAIRN_ERR_MALFORMED;
     }
     uint64_t *list = size_alloc_array((size_t)s.n_nodes + 1, sizeof *list); /* never of size 0 */
@@ -81,6 +87,7 @@ int ledger_session_read(struct span record, struct ledger_session *out, uint64_t
     }
     s.samples = list;
     *samples = list;
+    *committed = le_get32(p + COMMITTED_AT);
     *out = s;
     return 0;
 }

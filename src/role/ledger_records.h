@@ -15,7 +15,7 @@
  *          124  nodes              u32
  *          128  largest samples    u64
  *          136  public key length  u32
- *          140  reserved           u32  zero
+ *          140  committed          u32  round of the commit that comes next; 0: none does
  *          144  public key, then the nodes' samples, u64 each
  * round      0  round              u32
  *            4  reserved           u32  zero
@@ -50,6 +50,8 @@ struct ledger_commit {
 
 /** These append. @retval CAIRN_ERR_NO_MEMORY, CAIRN_ERR_TOO_LONG */
 CAIRN_MUST_CHECK int ledger_session_write(struct buf *out, const struct ledger_session *session);
+/** The same session before another commit. */
+void ledger_session_commit(struct buf *record, uint32_t committed);
 CAIRN_MUST_CHECK int ledger_round_write(struct buf *out, const struct ledger_round *round,
                                         const double *steps, size_t n_tensors);
 CAIRN_MUST_CHECK int ledger_commit_write(struct buf *out, const struct ledger_commit *commit,
@@ -57,11 +59,12 @@ CAIRN_MUST_CHECK int ledger_commit_write(struct buf *out, const struct ledger_co
 
 /**
  * @param[out] out      borrows from `record`, except for
- * @param[out] samples  which the caller frees
+ * @param[out] samples    which the caller frees
+ * @param[out] committed  round of the commit that must follow, or 0
  * @retval CAIRN_ERR_MALFORMED, CAIRN_ERR_NO_MEMORY
  */
 CAIRN_MUST_CHECK int ledger_session_read(struct span record, struct ledger_session *out,
-                                         uint64_t **samples);
+                                         uint64_t **samples, uint32_t *committed);
 /** @param[out] steps  n_tensors.  @retval CAIRN_ERR_MALFORMED */
 CAIRN_MUST_CHECK int ledger_round_read(struct span record, size_t n_tensors,
                                        struct ledger_round *out, double *steps);

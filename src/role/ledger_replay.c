@@ -33,7 +33,7 @@ static int senseless(const struct ledger *l, const char *what, struct cairn_prob
 
 /* The session record, which must be the first. Its bytes stay in `record`. */
 static int read_session(const struct ledger *l, struct journal_reader *r, struct buf *record,
-                        struct ledger_session *session, uint64_t **samples,
+                        struct ledger_session *session, uint64_t **samples, uint32_t *committed,
                         struct cairn_problem *why)
 {
     uint32_t type = 0;
@@ -42,7 +42,7 @@ static int read_session(const struct ledger *l, struct journal_reader *r, struct
         return got;
     }
     const int err = got == 1 && type == LEDGER_SESSION
-                        ? ledger_session_read(buf_span(record), session, samples)
+                        ? ledger_session_read(buf_span(record), session, samples, committed)
                         : CAIRN_ERR_MALFORMED;
     if (err == CAIRN_ERR_NO_MEMORY) {
         return problem_set(why, err, NULL, "%s: no memory to read it", l->journal_path);
@@ -57,13 +57,14 @@ int ledger_look(struct ledger *l, const char *config_digest, enum ledger_found *
     struct buf record = {0};
     struct ledger_session session;
     uint64_t *samples = NULL;
+    uint32_t committed;
     if (!file_exists(l->journal_path)) {
         *found = LEDGER_NOTHING;
         return 0;
     }
     int err = journal_reader_open(&reader, l->journal_path, record_limit(l), why);
     if (err == 0) {
-        err = read_session(l, &reader, &record, &session, &samples, why);
+        err = read_session(l, &reader, &record, &session, &samples, &committed, why);
         journal_reader_close(&reader);
     }
     if (err == 0) {
@@ -111,14 +112,24 @@ static int replay_frame(struct ledger_state *s, struct span record)
     return 0;
 }
 
+/* The round after the last commit gets no more frames, even if it is not known to have been opened. */
+static void close_next(struct ledger_state *s)
+{
+    if (s->open == 0) {
+        s->open = s->committed + 1;
+        s->largest_samples = s->session.largest_samples;
+    }
+    s->closing = true;
+}
+
 static int replay_closing(struct ledger_state *s, struct span record)
 {
     uint32_t round;
-    if (s->open == 0 || s->closing || ledger_closing_read(record, &round) != 0 ||
-        round != s->open) {
+    if (s->closing || ledger_closing_read(record, &round) != 0 ||
+        round != (s->open != 0 ? s->open : s->committed + 1)) {
         return CAIRN_ERR_MALFORMED;
     }
-    s->closing = true;
+    close_next(s);
     return 0;
 }
 
@@ -143,8 +154,8 @@ static int replay(const struct ledger *l, struct journal_reader *r, struct ledge
                   struct ledger_commit *commit, struct cairn_problem *why)
 {
     struct buf record = {0};
-    uint32_t type = 0;
-    int err = read_session(l, r, &s->record, &s->session, &s->samples, why);
+    uint32_t type = 0, committed = 0;
+    int err = read_session(l, r, &s->record, &s->session, &s->samples, &committed, why);
     if (err != 0) {
         return err;
     }
@@ -163,7 +174,40 @@ static int replay(const struct ledger *l, struct journal_reader *r, struct ledge
         return problem_set(why, CAIRN_ERR_NO_MEMORY, NULL, "%s: no memory to read it",
                            l->journal_path);
     }
+    if (err == 0 && s->committed != committed) {
+        return senseless(l, "the last commit cannot be read", why);
+    }
     s->dropped = r->size - r->good;
+    s->damaged = r->damaged;
+    return err;
+}
+
+/*
+ * From here on the journal is written to again. What had been cut off is removed. Where bytes are damaged
+ * that may have been good once, the closing of the round is written over them first: cut off
+ * before, they would be forgotten, and with them what must not be opened a second time.
+ */
+static int go_on(struct ledger *l, const struct journal_reader *r, struct ledger_state *s,
+                 struct cairn_problem *why)
+{
+    uint8_t record[4];
+    const bool close_it = s->damaged && !s->closing;
+    int err = journal_reopen(l->journal_path, r->good, &l->journal, why);
+    if (err == 0 && close_it) {
+        close_next(s);
+        le_put32(record, s->open);
+        const struct span payload = {record, sizeof record};
+        err = journal_append(&l->journal, LEDGER_CLOSING, &payload, 1, why);
+    }
+    if (err == 0 && close_it) {
+        err = journal_sync(&l->journal, why);
+    }
+    if (err == 0) {
+        err = journal_cut(&l->journal, why);
+    }
+    if (err == 0) {
+        err = ledger_sweep(l, LEDGER_KEEP_ONE, s->committed, why);
+    }
     return err;
 }
 
@@ -247,10 +291,7 @@ int ledger_resume(struct ledger *l, const struct model_shape *shape, float *mode
         }
     }
     if (err == 0) {
-        err = journal_reopen(l->journal_path, reader.good, &l->journal, why);
-    }
-    if (err == 0) {
-        err = ledger_sweep(l, LEDGER_KEEP_ONE, s.committed, why);
+        err = go_on(l, &reader, &s, why);
     }
     if (err != 0) {
         if (s.committed != 0 && shape->n_params == s.session.n_params) {

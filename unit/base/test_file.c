@@ -89,6 +89,40 @@ static void test_file__read_errors_name_path_and_reason(void **state)
     buf_release(&b);
 }
 
+static void test_file__a_draft_is_told_by_its_name(void **state)
+{
+    (void)state;
+    static const char *const yes[] = {"f.1-0.tmp", "a.b.4711-99.tmp"};
+    static const char *const no[] = {"", "f", ".tmp", "f.tmp", "f.1.tmp", "f.1-.tmp", "f.-1.tmp",
+                                     "f1-0.tmp", ".1-0.tmp", "f.1-0.tmpx", "f.x1-0.tmp", "1-0.tmp"};
+    for (size_t i = 0; i < sizeof yes / sizeof yes[0]; i++) {
+        assert_true(file_draft_named(yes[i]));
+    }
+    for (size_t i = 0; i < sizeof no / sizeof no[0]; i++) {
+        assert_false(file_draft_named(no[i]));
+    }
+    struct file_draft draft;
+    assert_int_equal(file_draft_open(&draft, "f", 0600, NULL), CAIRN_OK);
+    assert_true(file_draft_named(draft.beside));
+    file_draft_drop(&draft);
+}
+
+static void test_file__knows_whether_a_path_is_still_its_own(void **state)
+{
+    (void)state;
+    assert_int_equal(file_replace("f", "1", 1, 0644, NULL), CAIRN_OK);
+    int fd = open("f", O_RDONLY | O_CLOEXEC);
+    assert_true(file_is_at(fd, "f"));
+    assert_int_equal(symlink("f", "link"), 0);
+    assert_false(file_is_at(fd, "link"));
+    assert_int_equal(file_replace("f", "2", 1, 0644, NULL), CAIRN_OK);
+    assert_false(file_is_at(fd, "f"));
+    assert_int_equal(unlink("f"), 0);
+    assert_false(file_is_at(fd, "f"));
+    assert_int_equal(unlink("link"), 0);
+    (void)close(fd);
+}
+
 /* A pipe has no size: 200000 bytes through a FIFO, with and without room for them. */
 static void test_file__reads_a_pipe(void **state)
 {
@@ -250,6 +284,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_file__read_appends_within_its_limit),
         cmocka_unit_test(test_file__read_errors_name_path_and_reason),
+        cmocka_unit_test(test_file__a_draft_is_told_by_its_name),
+        cmocka_unit_test(test_file__knows_whether_a_path_is_still_its_own),
         cmocka_unit_test(test_file__reads_a_pipe),
         cmocka_unit_test(test_file__replace),
         cmocka_unit_test(test_file__replace_does_not_follow_links),
