@@ -293,6 +293,9 @@ static void test_journal__zeros_at_the_end_are_damage(void **state)
     size_t expected = RECORDS;
     for (size_t at = whole.size; at-- > JOURNAL_HEADER;) {
         bool damaged = false;
+        if (whole.data[at] == 0) {
+            continue; /* nothing is lost that way */
+        }
         expected -= at < length_of(expected);
         whole.data[at] = 0;
         put("j", whole.data, whole.size);
