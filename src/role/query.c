@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "query.h"
 
-#include <stddef.h>
 #include <string.h>
 
 /* The value of `name=value`, its length in *size; NULL when there is none or more than one. */
@@ -58,4 +57,41 @@ bool query_u32(const char *query, const char *name, uint32_t *out)
 bool query_u64(const char *query, const char *name, uint64_t *out)
 {
     return read_number(query, name, UINT64_MAX, out);
+}
+
+static int digit_of(char c)
+{
+    static const char digits[] = "0123456789abcdef";
+    const char *at = c == '\0' ? NULL : strchr(digits, c);
+    return at == NULL ? -1 : (int)(at - digits);
+}
+
+bool query_hex(const char *query, const char *name, uint8_t *out, size_t size)
+{
+    size_t length = 0;
+    const char *text = find_value(query, name, &length);
+    if (text == NULL || length != 2 * size) {
+        return false;
+    }
+    for (size_t i = 0; i < length; i++) {
+        if (digit_of(text[i]) < 0) {
+            return false;
+        }
+    }
+    for (size_t i = 0; i < size; i++) {
+        out[i] = (uint8_t)(digit_of(text[2 * i]) * 16 + digit_of(text[2 * i + 1]));
+    }
+    return true;
+}
+
+bool query_text(const char *query, const char *name, char *out, size_t size)
+{
+    size_t length = 0;
+    const char *text = find_value(query, name, &length);
+    if (text == NULL || length == 0 || length >= size) {
+        return false;
+    }
+    memcpy(out, text, length);
+    out[length] = '\0';
+    return true;
 }

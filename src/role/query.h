@@ -3,6 +3,7 @@
 #define ROLE_QUERY_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 /**
@@ -15,5 +16,9 @@
  */
 bool query_u32(const char *query, const char *name, uint32_t *out);
 bool query_u64(const char *query, const char *name, uint64_t *out);
+/** `size` bytes as 2 * size hexadecimal digits in small letters. */
+bool query_hex(const char *query, const char *name, uint8_t *out, size_t size);
+/** Text of 1 .. size-1 characters, as it stands there. */
+bool query_text(const char *query, const char *name, char *out, size_t size);
 
 #endif
