@@ -16,7 +16,7 @@
 struct agg_options {
     const char *listen, *data_dir, *log_dir, *runs_dir;
     unsigned port;
-    bool verbose, quiet;
+    bool verbose, quiet, resume, anew;
 };
 
 static int parse(struct cli *cli, int *argc, char ***argv, struct agg_options *o,
@@ -30,6 +30,10 @@ static int parse(struct cli *cli, int *argc, char ***argv, struct agg_options *o
         {"log-dir", CLI_TEXT, "DIR", "folder of the log; default: the config's", &o->log_dir, 0, 0},
         {"runs-dir", CLI_TEXT, "DIR", "folder of the results; default: the config's", &o->runs_dir,
          0, 0},
+        {"resume", CLI_FLAG, NULL, "go on with an unfinished run, and with nothing else", &o->resume, 0,
+         0},
+        {"anew", CLI_FLAG, NULL, "give up an unfinished run of this config, which is otherwise gone on with",
+         &o->anew, 0, 0},
         {"verbose", CLI_FLAG, NULL, "say more", &o->verbose, 0, 0},
         {"quiet", CLI_FLAG, NULL, "progress and errors only", &o->quiet, 0, 0},
     };
@@ -172,7 +176,11 @@ int cmd_agg(struct cli *cli, int argc, char **argv, struct cairn_problem *why)
         error = listen_here(&o, &config, &serve, why);
     }
     if (!error) {
-        error = aggregator_new(&config, buf_span(&text), node_host(serve_node(serve)), &role, why);
+        error = aggregator_new(&config, buf_span(&text),
+                               o.resume ? AGGREGATOR_RESUME
+                               : o.anew ? AGGREGATOR_ANEW
+                                        : AGGREGATOR_EITHER,
+                               node_host(serve_node(serve)), &role, why);
     }
     if (!error) {
         node_install(serve_node(serve), role);

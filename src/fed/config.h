@@ -58,6 +58,7 @@ struct fed_settings {
     enum he_profile profile;
     enum fed_key_holder key_holder;
     unsigned value_bits;
+    bool error_feedback; /* what rounding and clamping lost is added in the next round */
     /* round */
     double deadline_s;      /* a round ends with those who have delivered by then */
     double quorum;          /* below 1 a share of the clients, else their number: fed_quorum */

@@ -75,6 +75,8 @@ static const struct config_field encryption[] = {
     {.name = "value_bits", .kind = CONFIG_INTEGER, SETTING(value_bits), RANGE(2, 24),
      .otherwise = 16,
      .help = "bits of one quantised value of an update; 8 for the smallest uploads"},
+    {.name = "error_feedback", .kind = CONFIG_BOOL, SETTING(error_feedback), .otherwise = 1,
+     .help = "a client adds what rounding and clamping lost to its next update"},
 };
 static const struct config_field round_fields[] = {
     {.name = "deadline_s", .kind = CONFIG_NUMBER, SETTING(deadline_s), RANGE(1, FED_LONGEST_S),

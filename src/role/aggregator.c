@@ -1,140 +1,55 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The aggregator, read from top to bottom:
+ * The aggregator's rounds, read from top to bottom:
  *
- *   step_configuring   every node gets its config, again and again, until it runs that one
- *   step_ready         start by itself, or when somebody asks
- *   open_round         choose the steps, open the fold, send the model down
- *   step_collecting    take complete sums, decide over each, open it, apply it
- *   close_round        evaluate, write down, go on
+ *   open_round         choose the steps, write the round down, open the fold, send the model down
+ *   restore_round      the same for a round that was open when the aggregator went down
+ *   take_sums          complete sums: into the journal, durable, then decided over, opened and applied
+ *   step_collecting    until the round is complete, or its time is up
+ *   close_round        evaluate, commit, go on
  *   step_finishing     the final model goes down
- *   step_gathering     every node's log comes in
- *   finish             summary, model, done
  *
- * A failure anywhere ends the experiment with a problem that says what was waited for.
+ * A sum is in the journal, with its contributor set, before it is opened. What is in the journal may be
+ * opened again after a restart, because it is the same sum; nothing else of that round's frames ever is.
  */
-#include "aggregator.h"
-
-#include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "aggregation.h"
 #include "answer.h"
 #include "digest.h"
-#include "downlink.h"
 #include "json.h"
 #include "log.h"
 #include "model_message.h"
-#include "parallel.h"
-#include "plan.h"
+#include "pieces.h"
 #include "quantiser.h"
-#include "receiver.h"
-#include "round.h"
-#include "roundlog.h"
-#include "runfolder.h"
-#include "secret.h"
-#include "sizes.h"
 #include "summary.h"
-
-enum aggregator_state {
-    AGG_CONFIGURING,
-    AGG_READY,
-    AGG_COLLECTING,
-    AGG_FINISHING,
-    AGG_GATHERING,
-    AGG_DONE,
-    AGG_FAILED,
-};
 
 static const char *const state_names[] = {"configuring", "ready", "collecting", "finishing",
                                           "gathering",   "done",  "failed"};
 
 static const uint64_t NOTICE_NS = 5000000000; /* long enough not to chatter, short enough to be asked about */
-enum { WHO_SIZE = 320 };                      /* of the list of who is missing */
+static const uint64_t RETRY_STORAGE_NS = 1000000000;
+static const double STORAGE_PATIENCE_S = 300; /* time for somebody to make room on a full disk */
 
-/* What is known of a node besides its place in the tree. */
-struct peer {
-    struct buf config; /* its document */
-    char digest[DIGEST_HEX_SIZE];
-    uint64_t samples; /* clients: as reported when it took its config */
-    struct backoff backoff; /* of asking for its log */
-};
-
-struct aggregator {
-    struct role role;
-    const struct role_host *host;
-    const struct fed_config *config;
-    struct trainer *trainer; /* initial weights and evaluation */
-    struct fed_plan plan;
-    struct he_secret_key *secret;
-    struct parallel *team; /* with which sums are opened */
-    struct he_crew *crew;
-    uint8_t id[WIRE_EXPERIMENT];
-    uint8_t nonce[HE_NONCE_SIZE];
-    struct receiver receiver;
-    struct roundlog log;
-    bool log_ready, lock_ready;
-    struct runfolder run;
-    void (*progress)(void *ctx, const char *line);
-    void *progress_ctx;
-
-    pthread_mutex_t lock; /* guards the next five */
-    enum aggregator_state state;
-    uint32_t round_shown;
-    bool start_asked;
-    struct cairn_problem problem; /* of AGG_FAILED */
-    json_t *summary;              /* of AGG_DONE */
-
-    /* only the stepping thread touches what follows */
-    struct peer *peers;      /* n_nodes; peers[0] is unused */
-    json_t **logs;           /* n_nodes: the log of each node that has finished */
-    struct downlink configs; /* target i is node i + 1 */
-    struct downlink models;  /* to the children */
-    struct buf message;      /* the model on its way down */
-    uint64_t largest_samples;
-    float *model;    /* n_params */
-    double *steps;   /* n_tensors */
-    double *largest; /* n_tensors: of the last opened update */
-    int64_t *sums;   /* frame_params */
-    struct fed_round round;
-    struct roundlog_entry entry;
-    uint64_t round_began_ns, began_ns;
-    uint64_t deadline_ns; /* of what is being waited for */
-    uint64_t notice_ns;   /* when to say next who is being waited for */
-    uint32_t discarded; /* frames of this round whose opening failed its check */
-    struct eval_metrics metrics;
-};
-
-static struct aggregator *aggregator_of(struct role *role)
-{
-    return (struct aggregator *)role; /* its first member */
-}
-
-static uint64_t now_ns(const struct aggregator *a)
+uint64_t aggregation_now_ns(const struct aggregator *a)
 {
     return clock_now_ns(a->host->clock);
 }
 
-/* Something is waited for, this long at most; after NOTICE_S without it, it is said who is missing. */
-static void begin_waiting(struct aggregator *a, double seconds)
-{
-    a->deadline_ns = now_ns(a) + (uint64_t)(seconds * 1e9);
-    a->notice_ns = now_ns(a) + NOTICE_NS;
-}
-
-static const struct fed_node *node_at(const struct aggregator *a, uint32_t node)
+const struct fed_node *aggregation_node(const struct aggregator *a, uint32_t node)
 {
     return &a->config->tree.nodes[node];
 }
 
 static const char *name_of(void *ctx, uint32_t node)
 {
-    return node_at(ctx, node)->address;
+    return aggregation_node(ctx, node)->address;
 }
 
-static void CAIRN_PRINTF(2, 3) say(struct aggregator *a, const char *format, ...)
+void CAIRN_PRINTF(2, 3) aggregation_say(struct aggregator *a, const char *format, ...)
 {
     char line[512];
     va_list args;
@@ -148,19 +63,25 @@ static void CAIRN_PRINTF(2, 3) say(struct aggregator *a, const char *format, ...
     }
 }
 
-/* Not there yet. @return when to look again */
-static uint64_t keep_waiting(struct aggregator *a, uint64_t again, const char *for_what,
-                             const char *who)
+void aggregation_begin_waiting(struct aggregator *a, double seconds)
 {
-    if (now_ns(a) >= a->notice_ns) {
-        say(a, "waiting for %s: %s", for_what, who);
-        a->notice_ns = now_ns(a) + NOTICE_NS;
+    const uint64_t now = aggregation_now_ns(a);
+    a->deadline_ns = now + (uint64_t)(seconds * 1e9);
+    a->notice_ns = now + NOTICE_NS;
+}
+
+uint64_t aggregation_keep_waiting(struct aggregator *a, uint64_t again, const char *for_what,
+                                  const char *who)
+{
+    if (aggregation_now_ns(a) >= a->notice_ns) {
+        aggregation_say(a, "waiting for %s: %s", for_what, who);
+        a->notice_ns = aggregation_now_ns(a) + NOTICE_NS;
     }
     again = again < a->notice_ns ? again : a->notice_ns;
     return again < a->deadline_ns ? again : a->deadline_ns;
 }
 
-static void set_state(struct aggregator *a, enum aggregator_state state)
+void aggregation_set_state(struct aggregator *a, enum aggregator_state state)
 {
     pthread_mutex_lock(&a->lock);
     a->state = state;
@@ -168,7 +89,7 @@ static void set_state(struct aggregator *a, enum aggregator_state state)
     pthread_mutex_unlock(&a->lock);
 }
 
-static void fail(struct aggregator *a, const struct cairn_problem *why)
+void aggregation_fail(struct aggregator *a, const struct cairn_problem *why)
 {
     pthread_mutex_lock(&a->lock);
     a->state = AGG_FAILED;
@@ -176,177 +97,363 @@ static void fail(struct aggregator *a, const struct cairn_problem *why)
     pthread_mutex_unlock(&a->lock);
 }
 
-/* ---- configs ---- */
+/* ---- a round begins ---- */
 
-static bool config_taken(void *ctx, size_t target, const struct http_exchange *x)
+/* Piece 0 with what the next round, or the end, needs to know; on its way to all children. */
+static int send_model(struct aggregator *a, uint16_t flags, uint32_t next_frame)
 {
-    struct aggregator *a = ctx;
-    struct peer *peer = &a->peers[target + 1];
-    json_t *answer = answer_document(x);
-    const bool same = strcmp(json_get_text(answer, "digest", ""), peer->digest) == 0;
-    const long long samples = json_get_int(answer, "samples", 0);
-    peer->samples = samples > 0 ? (uint64_t)samples : 0;
-    json_decref(answer);
-    if (same) {
-        log_line(LOG_DEBUG, "%s has its config", x->address);
-    }
-    return same;
-}
-
-static int choose_largest_samples(struct aggregator *a, struct cairn_problem *why)
-{
-    uint64_t total = 0;
-    a->largest_samples = 0;
-    for (uint32_t i = 1; i < a->config->tree.n_nodes; i++) {
-        const uint64_t samples = a->peers[i].samples;
-        a->largest_samples = samples > a->largest_samples ? samples : a->largest_samples;
-        total += samples;
-    }
-    if (total == 0) {
-        return problem_set(why, CAIRN_ERR_DATA, "check the clients' data folders",
-                           "no client has a single training sample; the model stays as it is");
-    }
-    say(a, "%u clients ready, %llu training samples", (unsigned)a->config->tree.n_clients,
-        (unsigned long long)total);
-    return 0;
-}
-
-static uint64_t step_configuring(struct aggregator *a)
-{
-    struct cairn_problem why = {0};
-    uint64_t again = UINT64_MAX;
-    int err = downlink_step(&a->configs, a->host, &again, &why);
-    if (err == 0 && downlink_done(&a->configs)) {
-        err = choose_largest_samples(a, &why);
-        if (err == 0) {
-            set_state(a, AGG_READY);
-            if (!a->config->settings.autostart) {
-                say(a, "waiting for POST /a/train, because server.autostart is false");
-            }
-            return 0;
-        }
-    }
-    char who[WHO_SIZE];
-    downlink_waiting_for(&a->configs, who, sizeof who);
-    if (err == 0 && now_ns(a) >= a->deadline_ns) {
-        err = problem_set(&why, CAIRN_ERR_NETWORK,
-                          "start the missing nodes (cairn node), or raise server.start_timeout_s",
-                          "no config could be given to: %s", who);
-    }
-    if (err != 0) {
-        fail(a, &why);
-        return UINT64_MAX;
-    }
-    return keep_waiting(a, again, "nodes to take their config", who);
-}
-
-/* ---- rounds ---- */
-
-static int write_message(struct aggregator *a, uint16_t flags)
-{
+    const uint64_t now = aggregation_now_ns(a);
+    const uint64_t left_ms = a->deadline_ns <= now ? 0 : (a->deadline_ns - now) / 1000000;
     struct wire_model m = {.round = a->round.number,
                            .flags = flags,
                            .tensors = (uint32_t)a->trainer->shape->n_tensors,
                            .parameters = a->plan.n_params,
-                           .count = a->plan.n_params,
                            .largest_samples = a->largest_samples,
+                           .count = fed_plan_piece_count(&a->plan, 0),
+                           .next_frame = next_frame,
+                           .deadline_ms = (uint32_t)((double)left_ms * FED_DEADLINE_SHARE),
                            .steps = (const uint8_t *)a->steps,
                            .weights = (const uint8_t *)a->model};
     memcpy(m.experiment, a->id, WIRE_EXPERIMENT);
+    downlink_halt(&a->models); /* nobody reads the message while it changes */
     buf_clear(&a->message);
     const int err = wire_model_write(&a->message, &m);
-    for (size_t i = 0; i < a->models.n; i++) {
+    for (size_t i = 0; err == 0 && i < a->models.n; i++) {
         a->models.targets[i].body = buf_span(&a->message);
+        downlink_again(&a->models, i);
     }
-    downlink_restart(&a->models);
     return err;
+}
+
+static void set_model_moves(struct aggregator *a, bool moves)
+{
+    pthread_mutex_lock(&a->lock);
+    a->model_moves = moves;
+    pthread_mutex_unlock(&a->lock);
+}
+
+static uint32_t quorum_of(const struct aggregator *a)
+{
+    const uint32_t clients = a->config->tree.n_clients;
+    return fed_quorum(&a->config->settings, clients, clients);
+}
+
+/* What a new round and a restored one have in common. */
+static void begin_round(struct aggregator *a, uint32_t number)
+{
+    const struct fed_settings *s = &a->config->settings;
+    const uint64_t now = aggregation_now_ns(a);
+    fed_round_begin(&a->round, number, a->plan.n_frames, s->privacy_floor, quorum_of(a));
+    a->entry = (struct roundlog_entry){.round = number,
+                                       .start_us = a->host->clock->wall_us(a->host->clock->ctx)};
+    a->round_began_ns = now;
+    aggregation_begin_waiting(a, s->deadline_s);
+    a->discarded = 0;
+    a->fold_closed = a->line_written = a->only_journalled = false;
+    a->missing[0] = '\0';
+    json_array_clear(a->contributions);
+    set_model_moves(a, true); /* until the round is given out */
+    fed_closing_begin(&a->closing, now, a->deadline_ns,
+                      fed_grace_s(s, fed_tree_height(&a->config->tree, 0)), quorum_of(a));
+}
+
+static int give_out_round(struct aggregator *a, uint32_t first, struct cairn_problem *why)
+{
+    receiver_open(&a->receiver, a->round.number, first);
+    if (send_model(a, 0, first) != 0) {
+        return problem_set(why, CAIRN_ERR_NO_MEMORY, NULL, "no memory for the model of round %u",
+                           (unsigned)a->round.number);
+    }
+    set_model_moves(a, false);
+    aggregation_set_state(a, AGG_COLLECTING);
+    return 0;
 }
 
 static uint64_t open_round(struct aggregator *a, uint32_t number)
 {
-    const struct fed_settings *s = &a->config->settings;
-    fed_round_begin(&a->round, number, a->plan.n_frames, s->privacy_floor, 1);
-    a->entry = (struct roundlog_entry){.round = number,
-                                       .start_us = a->host->clock->wall_us(a->host->clock->ctx)};
-    a->round_began_ns = now_ns(a);
-    begin_waiting(a, s->deadline_s);
-    a->discarded = 0;
-    quantiser_choose_steps(a->trainer->shape, s->value_bits, number == 1 ? NULL : a->largest,
-                           a->steps);
+    struct cairn_problem why = {0};
+    begin_round(a, number);
+    quantiser_choose_steps(a->trainer->shape, a->config->settings.value_bits,
+                           number == 1 ? NULL : a->largest, a->steps);
     memset(a->largest, 0, a->trainer->shape->n_tensors * sizeof *a->largest);
-    receiver_open(&a->receiver, number);
-    if (write_message(a, 0) != 0) {
-        struct cairn_problem why;
-        problem_set(&why, CAIRN_ERR_NO_MEMORY, NULL, "no memory for the model of round %u",
-                    (unsigned)number);
-        fail(a, &why);
+    int err = ledger_round(a->ledger, number, a->largest_samples, a->steps, &why);
+    if (err == 0) {
+        err = give_out_round(a, 0, &why);
+    }
+    if (err != 0) {
+        aggregation_fail(a, &why);
         return UINT64_MAX;
     }
-    set_state(a, AGG_COLLECTING);
     return 0;
 }
 
-static uint64_t step_ready(struct aggregator *a)
+/* ---- sums ---- */
+
+static const char *const verdict_names[] = {
+    [FED_OPEN] = "opened",
+    [FED_KEEP_FLOOR] = "fewer contributors than the privacy floor",
+    [FED_KEEP_QUORUM] = "fewer contributors than the quorum",
+    [FED_KEEP_NOTHING] = "no samples behind it",
+};
+
+/* Who is in which frame, for the round's log: frames with the same contributors are one entry. */
+static void note_contributors(struct aggregator *a, const struct fed_sum *sum, const char *outcome)
 {
-    pthread_mutex_lock(&a->lock);
-    const bool start = a->config->settings.autostart || a->start_asked;
-    pthread_mutex_unlock(&a->lock);
-    if (!start) {
-        return UINT64_MAX;
+    char *set = malloc(2 * sum->set.size + 1);
+    json_t *last = json_array_get(a->contributions, json_array_size(a->contributions) - 1);
+    if (set != NULL) {
+        digest_hex(sum->set.data, sum->set.size, set);
     }
-    a->began_ns = now_ns(a);
-    return open_round(a, 1);
+    if (last != NULL && json_get_int(last, "last", -1) == (long long)sum->index - 1 &&
+        strcmp(json_get_text(last, "set", ""), set == NULL ? "?" : set) == 0 &&
+        json_get_int(last, "weight", -1) == (long long)sum->weight &&
+        strcmp(json_get_text(last, "outcome", ""), outcome) == 0) {
+        json_object_set_new(last, "last", json_integer((json_int_t)sum->index));
+    } else {
+        json_array_append_new(a->contributions,
+                              json_pack("{s:I, s:I, s:I, s:I, s:s, s:s}", "first",
+                                        (json_int_t)sum->index, "last", (json_int_t)sum->index,
+                                        "contributors", (json_int_t)sum->contributors, "weight",
+                                        (json_int_t)sum->weight, "set", set == NULL ? "" : set,
+                                        "outcome", outcome));
+    }
+    free(set);
 }
 
-/* A sum that passed the rules is opened, once, and becomes part of the model. */
-static void open_sum(struct aggregator *a, const struct fed_sum *sum)
+/* A sum that passed the rules is opened and becomes part of the model.
+ * @retval CAIRN_ERR_INTEGRITY  it is none: its frame keeps the old values */
+static int open_sum(struct aggregator *a, const struct fed_sum *sum, struct cairn_problem *why)
 {
-    struct cairn_problem why = {0};
     const size_t first = fed_plan_first(&a->plan, sum->index);
     const size_t count = fed_plan_count(&a->plan, sum->index);
     const int err = he_open(&a->plan.he, a->secret, a->crew, a->nonce, a->round.number, sum->index,
-                            sum->contributors, sum->payload.data, count, a->sums, &why);
-    if (err != 0) {
+                            sum->contributors, sum->payload.data, count, a->sums, why);
+    if (err == CAIRN_ERR_INTEGRITY) {
         a->discarded++;
         log_line(LOG_ERROR, "round %u, frame %u is discarded: %s", (unsigned)a->round.number,
-                 (unsigned)sum->index, why.what);
-        return;
+                 (unsigned)sum->index, why->what);
     }
+    if (err != 0) {
+        return err;
+    }
+    set_model_moves(a, true);
     quantiser_apply(a->trainer->shape, a->steps, a->largest_samples, sum->weight, first, count,
                     a->sums, a->model, a->largest);
+    return 0;
 }
 
-static int take_sums(struct aggregator *a, struct cairn_problem *why)
+static int decide(struct aggregator *a, const struct fed_sum *sum, struct cairn_problem *why)
 {
-    struct fed_sum sum;
-    int err = 0;
-    while (err == 0 && receiver_take(&a->receiver, &sum)) {
-        const uint64_t from = now_ns(a);
-        enum fed_verdict verdict = FED_KEEP_NOTHING;
-        err = fed_round_decide(&a->round, &sum, &verdict, why);
-        if (err == 0 && verdict == FED_OPEN) {
-            open_sum(a, &sum);
-        } else if (err == 0) {
-            log_line(LOG_WARNING, "round %u, frame %u keeps the old values: %s",
-                     (unsigned)a->round.number, (unsigned)sum.index,
-                     verdict == FED_KEEP_FLOOR ? "fewer contributors than the privacy floor"
-                                               : "no samples behind it");
+    const uint64_t from = aggregation_now_ns(a);
+    enum fed_verdict verdict = FED_KEEP_NOTHING;
+    int err = fed_round_decide(&a->round, sum, &verdict, why);
+    const char *outcome = verdict_names[verdict];
+    if (err == 0 && verdict == FED_OPEN) {
+        err = open_sum(a, sum, why);
+        if (err == CAIRN_ERR_INTEGRITY) {
+            outcome = "discarded";
+            err = 0;
         }
-        a->entry.decrypt_s += clock_seconds(from, now_ns(a));
-        fed_sum_release(&sum);
+    } else if (err == 0) {
+        log_line(LOG_WARNING, "round %u, frame %u keeps the old values: %s",
+                 (unsigned)a->round.number, (unsigned)sum->index, outcome);
+    }
+    note_contributors(a, sum, outcome);
+    a->entry.decrypt_s += clock_seconds(from, aggregation_now_ns(a));
+    return err;
+}
+
+static int journal_sum(struct aggregator *a, const struct fed_sum *sum, struct cairn_problem *why)
+{
+    struct wire_context context = {.round = a->round.number, .stream = WIRE_STREAM_UPDATE};
+    size_t payload_at = 0;
+    memcpy(context.experiment, a->id, WIRE_EXPERIMENT);
+    buf_clear(&a->frame);
+    int err = wire_frame_begin(&a->frame, sum->index, sum->contributors, sum->weight,
+                               a->plan.he.short_id, sum->payload.size, buf_span(&sum->set),
+                               &payload_at);
+    if (err == 0 && sum->payload.size > 0) {
+        memcpy(a->frame.data + payload_at, sum->payload.data, sum->payload.size);
+    }
+    if (err == 0) {
+        err = wire_frame_end(&a->frame, 0, &context);
+    }
+    return err != 0 ? problem_set(why, err, NULL, "no memory to write a sum down")
+                    : ledger_frame(a->ledger, buf_span(&a->frame), why);
+}
+
+/* Everything that was taken, into the journal, durable. What is in it already after a failure is not written
+ * twice. */
+static int make_durable(struct aggregator *a, struct cairn_problem *why)
+{
+    int err = 0;
+    if (a->only_journalled) {
+        return 0; /* what is left is empty */
+    }
+    for (size_t i = a->n_journalled; err == 0 && i < a->n_taken; i++) {
+        err = journal_sum(a, &a->taken[i], why);
+        a->n_journalled += err == 0;
+    }
+    return err != 0 ? err : ledger_sync(a->ledger, why);
+}
+
+static int decide_taken(struct aggregator *a, struct cairn_problem *why)
+{
+    int err = 0;
+    for (size_t i = 0; i < a->n_taken; i++) {
+        if (err == 0) {
+            err = decide(a, &a->taken[i], why);
+        }
+        fed_sum_release(&a->taken[i]);
+    }
+    a->n_taken = a->n_journalled = 0;
+    receiver_move(&a->receiver, a->round.decided);
+    return err;
+}
+
+/* The disk refuses: what came in is kept, and it is tried again for a while. @return when, or 0 to give up */
+static uint64_t wait_for_disk(struct aggregator *a, const struct cairn_problem *why)
+{
+    const uint64_t now = aggregation_now_ns(a);
+    if (a->storage_ns == 0) {
+        a->storage_ns = now;
+        aggregation_say(a, "waiting for the disk: %s", why->what);
+    }
+    return clock_seconds(a->storage_ns, now) < STORAGE_PATIENCE_S ? now + RETRY_STORAGE_NS : 0;
+}
+
+/* @return 0, or an error; *again is lowered when the disk has to be waited for */
+static int take_sums(struct aggregator *a, uint64_t *again, struct cairn_problem *why)
+{
+    for (;;) {
+        while (a->n_taken < SUMS_AT_ONCE && receiver_take(&a->receiver, &a->taken[a->n_taken])) {
+            a->n_taken++;
+        }
+        if (a->n_taken == 0) {
+            return 0;
+        }
+        int err = make_durable(a, why);
+        if (err == CAIRN_ERR_STORAGE) {
+            const uint64_t retry = wait_for_disk(a, why);
+            *again = retry < *again ? retry : *again;
+            return retry != 0 ? 0 : err;
+        }
+        a->storage_ns = 0;
+        if (err == 0) {
+            err = decide_taken(a, why);
+        }
+        if (err != 0) {
+            return err;
+        }
+    }
+}
+
+/* ---- a round that was open when the aggregator went down ---- */
+
+/* A journalled frame as a sum; what it holds is borrowed from `bytes`. */
+static int read_journalled(struct aggregator *a, const struct buf *bytes, struct fed_sum *sum,
+                           struct cairn_problem *why)
+{
+    struct wire_context context = {.round = a->round.number, .stream = WIRE_STREAM_UPDATE};
+    struct wire_frame frame;
+    memcpy(context.experiment, a->id, WIRE_EXPERIMENT);
+    int err = wire_frame_read(buf_span(bytes), &context, &frame, why);
+    if (err == 0) {
+        err = fed_plan_check(&a->plan, &frame, why);
+    }
+    if (err == 0) {
+        *sum = (struct fed_sum){
+            .index = frame.index, .contributors = frame.contributors, .weight = frame.weight};
+        sum->payload.data = (uint8_t *)(uintptr_t)frame.payload.data;
+        sum->payload.size = frame.payload.size;
+        sum->set.data = (uint8_t *)(uintptr_t)frame.contributor_set.data;
+        sum->set.size = frame.contributor_set.size;
     }
     return err;
 }
 
+static int replay_journal(struct aggregator *a, struct cairn_problem *why)
+{
+    struct buf bytes = {0};
+    struct fed_sum sum;
+    int err = 0, more;
+    while (err == 0 && (more = ledger_next_frame(a->ledger, &bytes, why)) != 0) {
+        err = more < 0 ? more : read_journalled(a, &bytes, &sum, why);
+        if (err == 0) {
+            err = decide(a, &sum, why);
+        }
+    }
+    buf_release(&bytes);
+    return err;
+}
+
+static uint64_t restore_round(struct aggregator *a)
+{
+    struct cairn_problem why = {0};
+    struct ledger_state *from = &a->resumed;
+    begin_round(a, from->open);
+    a->largest_samples = from->largest_samples;
+    memcpy(a->steps, from->steps, a->trainer->shape->n_tensors * sizeof *a->steps);
+    memset(a->largest, 0, a->trainer->shape->n_tensors * sizeof *a->largest);
+    int err = send_model(a, 0, from->frames); /* the round's model, before sums are added to it */
+    if (err != 0) {
+        problem_set(&why, err, NULL, "no memory for the model of round %u", (unsigned)from->open);
+    } else {
+        err = replay_journal(a, &why);
+    }
+    if (err == 0) {
+        aggregation_say(a, "round %u goes on at frame %u of %u", (unsigned)from->open,
+                        (unsigned)a->round.decided, (unsigned)a->plan.n_frames);
+        receiver_open(&a->receiver, a->round.number, a->round.decided);
+        set_model_moves(a, a->round.opened > 0);
+        if (from->closing) { /* what is not in the journal may have been opened and lost */
+            receiver_close(&a->receiver);
+            a->fold_closed = a->only_journalled = true;
+        }
+        aggregation_set_state(a, AGG_COLLECTING);
+    } else {
+        aggregation_fail(a, &why);
+    }
+    ledger_state_release(from);
+    return err == 0 ? 0 : UINT64_MAX;
+}
+
+static uint64_t end_rounds(struct aggregator *a);
+
+static uint64_t step_ready(struct aggregator *a)
+{
+    pthread_mutex_lock(&a->lock);
+    const bool start = a->config->settings.autostart || a->start_asked || a->resumed.open > 0 ||
+                       a->resumed.committed > 0;
+    pthread_mutex_unlock(&a->lock);
+    if (!start) {
+        return UINT64_MAX;
+    }
+    a->began_ns = aggregation_now_ns(a);
+    if (a->resumed.open > 0) {
+        return restore_round(a);
+    }
+    const uint32_t committed = a->resumed.committed;
+    ledger_state_release(&a->resumed);
+    if (committed >= a->config->iterations) { /* only the end was missing */
+        a->round.number = committed;
+        return end_rounds(a);
+    }
+    return open_round(a, committed + 1);
+}
+
+/* ---- a round ends ---- */
+
 static json_t *round_line(const struct aggregator *a)
 {
-    json_t *line = json_pack("{s:I, s:f, s:I, s:I, s:I, s:I, s:f, s:f}", "round",
-                             (json_int_t)a->round.number, "wall_s",
-                             clock_seconds(a->round_began_ns, now_ns(a)), "fewest_contributors",
-                             (json_int_t)a->round.fewest, "most_contributors",
-                             (json_int_t)a->round.most, "frames_kept", (json_int_t)a->round.kept,
-                             "frames_discarded", (json_int_t)a->discarded, "fold_s",
-                             a->entry.fold_s, "decrypt_s", a->entry.decrypt_s);
+    json_t *line = json_pack(
+        "{s:I, s:f, s:I, s:I, s:I, s:I, s:f, s:f, s:I, s:O}", "round",
+        (json_int_t)a->round.number, "wall_s",
+        clock_seconds(a->round_began_ns, aggregation_now_ns(a)), "fewest_contributors",
+        (json_int_t)a->round.fewest, "most_contributors", (json_int_t)a->round.most, "frames_kept",
+        (json_int_t)a->round.kept, "frames_discarded", (json_int_t)a->discarded, "fold_s",
+        a->entry.fold_s, "decrypt_s", a->entry.decrypt_s, "largest_samples",
+        (json_int_t)a->largest_samples, "frames", a->contributions);
     if (line != NULL && a->metrics.samples > 0) {
         json_object_set_new(line, "accuracy",
                             json_real((double)a->metrics.correct / (double)a->metrics.samples));
@@ -355,275 +462,273 @@ static json_t *round_line(const struct aggregator *a)
     return line;
 }
 
+/* Once, though a commit may be tried again: a line behind the last commit is dropped on resuming. */
+static int write_line(struct aggregator *a, struct cairn_problem *why)
+{
+    if (a->line_written) {
+        return 0;
+    }
+    json_t *line = round_line(a);
+    const int err = line == NULL
+                        ? problem_set(why, CAIRN_ERR_NO_MEMORY, NULL, "no memory for a log line")
+                        : runfolder_round(&a->run, line, why);
+    json_decref(line);
+    a->line_written = err == 0;
+    return err;
+}
+
 static void say_round(struct aggregator *a)
 {
-    char accuracy[48] = "";
+    char accuracy[48] = "", kept[64] = "";
     if (a->metrics.samples > 0) {
         snprintf(accuracy, sizeof accuracy, ", accuracy %.4f",
                  (double)a->metrics.correct / (double)a->metrics.samples);
     }
-    say(a, "round %u of %u: %u of %u clients%s, %.2f s", (unsigned)a->round.number,
-        (unsigned)a->config->iterations, (unsigned)a->round.fewest,
-        (unsigned)a->config->tree.n_clients, accuracy,
-        clock_seconds(a->round_began_ns, now_ns(a)));
+    if (a->round.kept + a->discarded > 0) {
+        snprintf(kept, sizeof kept, ", %u of %u frames keep their old values",
+                 (unsigned)(a->round.kept + a->discarded), (unsigned)a->plan.n_frames);
+    }
+    aggregation_say(a, "round %u of %u: %u of %u clients%s%s, %.2f s", (unsigned)a->round.number,
+                    (unsigned)a->config->iterations, (unsigned)a->round.fewest,
+                    (unsigned)a->config->tree.n_clients, accuracy, kept,
+                    clock_seconds(a->round_began_ns, aggregation_now_ns(a)));
+}
+
+/* Rounds that change nothing are not gone through for ever. */
+static int check_barren(struct aggregator *a, struct cairn_problem *why)
+{
+    a->barren = a->round.opened > a->discarded ? 0 : a->barren + 1;
+    if (a->barren < BARREN_ROUNDS) {
+        return 0;
+    }
+    const uint32_t quorum = quorum_of(a), floor = a->config->settings.privacy_floor;
+    const uint32_t fewest = quorum > floor ? quorum : floor;
+    return problem_set(why, CAIRN_ERR_QUORUM,
+                       "look at the nodes with `cairn status`; then start the aggregator again, which goes on "
+                       "where it stopped",
+                       "%d rounds in a row, %u the last, brought no sum of at least %u clients; missing: %.200s",
+                       BARREN_ROUNDS, (unsigned)a->round.number, (unsigned)fewest,
+                       a->missing[0] != '\0' ? a->missing : "samples of those who delivered");
+}
+
+static int commit(struct aggregator *a, struct cairn_problem *why)
+{
+    int err = a->trainer->evaluate(a->trainer, a->model, &a->metrics, why);
+    if (err == 0) {
+        err = write_line(a, why);
+    }
+    return err != 0 ? err
+                    : ledger_commit(a->ledger, a->round.number, a->trainer->shape, a->model,
+                                    a->largest, (struct span){0}, why);
+}
+
+static uint64_t end_rounds(struct aggregator *a)
+{
+    struct cairn_problem why = {0};
+    aggregation_begin_waiting(a, a->config->settings.deadline_s);
+    if (send_model(a, WIRE_MODEL_FINAL, 0) != 0) {
+        problem_set(&why, CAIRN_ERR_NO_MEMORY, NULL, "no memory for the final model");
+        aggregation_fail(a, &why);
+        return UINT64_MAX;
+    }
+    aggregation_set_state(a, AGG_FINISHING);
+    return 0;
 }
 
 static uint64_t close_round(struct aggregator *a)
 {
     struct cairn_problem why = {0};
     a->entry.fold_s = receiver_fold_seconds(&a->receiver);
-    a->entry.frames = a->plan.n_frames;
-    a->entry.contributors = a->round.fewest;
-    a->entry.end_us = a->host->clock->wall_us(a->host->clock->ctx);
-    roundlog_add(&a->log, &a->entry);
-    int err = a->trainer->evaluate(a->trainer, a->model, &a->metrics, &why);
+    int err = commit(a, &why);
+    if (err == CAIRN_ERR_STORAGE) {
+        const uint64_t retry = wait_for_disk(a, &why);
+        if (retry != 0) {
+            return retry;
+        }
+    }
+    a->storage_ns = 0;
     if (err == 0) {
-        json_t *line = round_line(a);
-        err = line == NULL ? problem_set(&why, CAIRN_ERR_NO_MEMORY, NULL, "no memory for a log line")
-                           : runfolder_round(&a->run, line, &why);
-        json_decref(line);
+        a->entry.frames = a->plan.n_frames;
+        a->entry.contributors = a->round.fewest;
+        a->entry.end_us = a->host->clock->wall_us(a->host->clock->ctx);
+        roundlog_add(&a->log, &a->entry);
+        say_round(a);
+        err = check_barren(a, &why);
     }
     if (err != 0) {
-        fail(a, &why);
+        aggregation_fail(a, &why);
         return UINT64_MAX;
     }
-    say_round(a);
-    if (a->round.number < a->config->iterations) {
-        return open_round(a, a->round.number + 1);
-    }
-    if (write_message(a, WIRE_MODEL_FINAL) != 0) {
-        problem_set(&why, CAIRN_ERR_NO_MEMORY, NULL, "no memory for the final model");
-        fail(a, &why);
-        return UINT64_MAX;
-    }
-    begin_waiting(a, a->config->settings.deadline_s);
-    set_state(a, AGG_FINISHING);
-    return 0;
+    return a->round.number < a->config->iterations ? open_round(a, a->round.number + 1)
+                                                   : end_rounds(a);
 }
 
-static void fail_round(struct aggregator *a, const char *who)
+/* Time is up, or enough clients are through: say who is missing, and take no more. */
+static void close_fold(struct aggregator *a, enum fed_close reason, const char who[WHO_SIZE])
 {
-    struct cairn_problem why;
-    problem_set(&why, CAIRN_ERR_QUORUM,
-                "look at those nodes with `cairn status`; raise round.deadline_s if they are slow",
-                "round %u was not complete after %.0f s; waiting for %s", (unsigned)a->round.number,
-                a->config->settings.deadline_s, who);
-    fail(a, &why);
+    aggregation_say(a, "round %u: closed (%s) without %s", (unsigned)a->round.number,
+                    fed_close_name(reason), who[0] != '\0' ? who : "anybody missing");
+    memcpy(a->missing, who, sizeof a->missing);
+    receiver_close(&a->receiver);
+    a->fold_closed = true;
 }
 
 static uint64_t step_collecting(struct aggregator *a)
 {
     struct cairn_problem why = {0};
-    uint64_t again = UINT64_MAX;
-    int err = 0;
-    if (!downlink_done(&a->models)) {
-        err = downlink_step(&a->models, a->host, &again, &why);
+    uint64_t again = UINT64_MAX, closing_again = UINT64_MAX;
+    char who[WHO_SIZE], what[48];
+    (void)downlink_step(&a->models, &again, &why); /* a child that refuses is asked again */
+    receiver_waiting_for(&a->receiver, name_of, a, who, sizeof who);
+    if (!a->fold_closed) {
+        const enum fed_close reason = receiver_closing(&a->receiver, &a->closing, &closing_again);
+        if (reason == FED_CLOSE_GRACE || reason == FED_CLOSE_DEADLINE) {
+            close_fold(a, reason, who);
+        }
+        again = closing_again < again ? closing_again : again;
     }
-    if (err == 0) {
-        err = take_sums(a, &why);
-    }
-    if (err != 0) {
-        fail(a, &why);
+    if (take_sums(a, &again, &why) != 0) {
+        aggregation_fail(a, &why);
         return UINT64_MAX;
     }
     if (fed_round_complete(&a->round)) {
         return close_round(a);
     }
-    char who[WHO_SIZE], what[48];
-    receiver_waiting_for(&a->receiver, name_of, a, who, sizeof who);
-    if (now_ns(a) >= a->deadline_ns) {
-        fail_round(a, who);
-        return UINT64_MAX;
+    if (a->fold_closed) {
+        return again; /* only the disk is waited for */
     }
     snprintf(what, sizeof what, "the updates of round %u", (unsigned)a->round.number);
-    return keep_waiting(a, again, what, who);
+    return aggregation_keep_waiting(a, again, what, who);
 }
 
-/* ---- the end ---- */
+/* Does anybody who is alive still want the final model? */
+static bool final_is_awaited(struct aggregator *a)
+{
+    const struct fed_tree *tree = &a->config->tree;
+    for (uint32_t i = 0; i < a->models.n; i++) {
+        const uint32_t node = tree->children[tree->nodes[0].first_child + i];
+        if (!a->models.targets[i].delivered && watch_state(&a->watch, node - 1) != FED_DEAD) {
+            return true;
+        }
+    }
+    return false;
+}
 
 static uint64_t step_finishing(struct aggregator *a)
 {
     struct cairn_problem why = {0};
     uint64_t again = UINT64_MAX;
-    int err = downlink_step(&a->models, a->host, &again, &why);
+    (void)downlink_step(&a->models, &again, &why);
     char who[WHO_SIZE];
     downlink_waiting_for(&a->models, who, sizeof who);
-    if (err == 0 && !downlink_done(&a->models) && now_ns(a) >= a->deadline_ns) {
-        err = problem_set(&why, CAIRN_ERR_NETWORK, NULL, "the final model did not reach %s", who);
+    if (final_is_awaited(a) && aggregation_now_ns(a) < a->deadline_ns) {
+        return aggregation_keep_waiting(a, again, "nodes to take the final model", who);
     }
-    if (err != 0) {
-        fail(a, &why);
-        return UINT64_MAX;
+    if (!downlink_done(&a->models)) {
+        log_line(LOG_WARNING, "the final model did not reach %s", who);
     }
-    if (downlink_done(&a->models)) {
-        roundlog_finish(&a->log);
-        begin_waiting(a, a->config->settings.start_timeout_s);
-        set_state(a, AGG_GATHERING);
-        return 0;
-    }
-    return keep_waiting(a, again, "nodes to take the final model", who);
+    roundlog_finish(&a->log);
+    aggregation_begin_waiting(a, a->config->settings.start_timeout_s);
+    aggregation_set_state(a, AGG_GATHERING);
+    return 0;
 }
 
-static void take_log(struct aggregator *a, uint32_t node, const struct http_exchange *x)
+static uint64_t step_state(struct aggregator *a)
 {
-    struct peer *peer = &a->peers[node];
-    json_t *log = x->error == 0 && x->status == 200 ? answer_document(x) : NULL;
-    if (log != NULL && json_get_bool(log, "finished", 0)) {
-        a->logs[node] = log;
-        return;
+    switch (a->state) {
+    case AGG_CONFIGURING:
+        return aggregation_step_configuring(a);
+    case AGG_READY:
+        return step_ready(a);
+    case AGG_COLLECTING:
+        return step_collecting(a);
+    case AGG_FINISHING:
+        return step_finishing(a);
+    case AGG_GATHERING:
+        return aggregation_step_gathering(a);
+    case AGG_DONE:
+    case AGG_FAILED:
+        break;
     }
-    json_decref(log);
-    backoff_failed(&peer->backoff, now_ns(a), node, 0);
-}
-
-/* Ask every node that is due for its log, side by side. @return when to ask again, UINT64_MAX when all are in */
-static uint64_t gather_logs(struct aggregator *a)
-{
-    const uint32_t n_nodes = a->config->tree.n_nodes;
-    struct http_exchange *list = calloc(n_nodes, sizeof *list);
-    uint32_t *which = calloc(n_nodes, sizeof *which);
-    uint64_t again = UINT64_MAX;
-    size_t n = 0;
-    for (uint32_t i = 1; list != NULL && which != NULL && i < n_nodes; i++) {
-        if (a->logs[i] == NULL && a->peers[i].backoff.retry_at_ns <= now_ns(a)) {
-            list[n] = (struct http_exchange){
-                .address = node_at(a, i)->address, .method = "GET", .path = "/log"};
-            which[n++] = i;
-        }
-    }
-    if (n > 0) {
-        a->host->exchange(a->host->ctx, list, n);
-    }
-    for (size_t k = 0; k < n; k++) {
-        take_log(a, which[k], &list[k]);
-        http_exchange_release(&list[k]);
-    }
-    for (uint32_t i = 1; i < n_nodes; i++) {
-        if (a->logs[i] == NULL && a->peers[i].backoff.retry_at_ns < again) {
-            again = a->peers[i].backoff.retry_at_ns;
-        }
-    }
-    free(which);
-    free(list);
-    return again;
-}
-
-static int write_run(struct aggregator *a, const json_t *summary, struct cairn_problem *why)
-{
-    int err = runfolder_model(&a->run, a->trainer->shape, a->model, why);
-    for (uint32_t i = 0; err == 0 && i < a->config->tree.n_nodes; i++) {
-        if (a->logs[i] != NULL) {
-            err = runfolder_node(&a->run, node_at(a, i)->address, a->logs[i], why);
-        }
-    }
-    return err != 0 ? err : runfolder_summary(&a->run, summary, why);
-}
-
-static void finish(struct aggregator *a)
-{
-    struct cairn_problem why = {0};
-    a->logs[0] = roundlog_document(&a->log);
-    const struct run_result result = {.config = a->config,
-                                      .plan = &a->plan,
-                                      .model = a->model,
-                                      .rounds = a->round.number,
-                                      .metrics = a->metrics,
-                                      .wall_s = clock_seconds(a->began_ns, now_ns(a)),
-                                      .logs = a->logs};
-    json_t *summary = run_summary(&result);
-    const int err = summary == NULL
-                        ? problem_set(&why, CAIRN_ERR_NO_MEMORY, NULL, "no memory for the summary")
-                        : write_run(a, summary, &why);
-    if (err != 0) {
-        json_decref(summary);
-        fail(a, &why);
-        return;
-    }
-    pthread_mutex_lock(&a->lock);
-    a->summary = summary;
-    a->state = AGG_DONE;
-    pthread_mutex_unlock(&a->lock);
-    say(a, "results are in %s", a->run.path);
-}
-
-/* Addresses of nodes whose log is not in, cut to size. */
-static void without_log(const struct aggregator *a, char *text, size_t size)
-{
-    size_t used = 0;
-    text[0] = '\0';
-    for (uint32_t i = 1; i < a->config->tree.n_nodes && used < size; i++) {
-        if (a->logs[i] == NULL) {
-            const int n = snprintf(text + used, size - used, "%s%s", used > 0 ? ", " : "",
-                                   node_at(a, i)->address);
-            used += n > 0 ? (size_t)n : 0;
-        }
-    }
-}
-
-static uint64_t step_gathering(struct aggregator *a)
-{
-    const uint64_t again = gather_logs(a);
-    if (again != UINT64_MAX && now_ns(a) < a->deadline_ns) {
-        char who[WHO_SIZE];
-        without_log(a, who, sizeof who);
-        return keep_waiting(a, again, "logs", who);
-    }
-    for (uint32_t i = 1; i < a->config->tree.n_nodes; i++) {
-        if (a->logs[i] == NULL) {
-            log_line(LOG_WARNING, "%s did not hand in its log; the summary is without it",
-                     node_at(a, i)->address);
-        }
-    }
-    finish(a);
     return UINT64_MAX;
 }
 
-static uint64_t aggregator_step(struct role *role)
+uint64_t aggregation_step(struct role *role)
 {
     struct aggregator *a = aggregator_of(role);
+    const uint64_t tend = a->state < AGG_DONE ? aggregation_tend_nodes(a) : UINT64_MAX;
     uint64_t again = 0;
     while (again == 0) { /* a state that has just begun is looked at once more */
-        switch (a->state) {
-        case AGG_CONFIGURING:
-            again = step_configuring(a);
-            break;
-        case AGG_READY:
-            again = step_ready(a);
-            break;
-        case AGG_COLLECTING:
-            again = step_collecting(a);
-            break;
-        case AGG_FINISHING:
-            again = step_finishing(a);
-            break;
-        case AGG_GATHERING:
-            again = step_gathering(a);
-            break;
-        case AGG_DONE:
-        case AGG_FAILED:
-            again = UINT64_MAX;
-            break;
-        }
+        again = step_state(a);
     }
-    return again;
+    return tend < again ? tend : again;
 }
 
 /* ---- requests ---- */
 
-static size_t admit_batch(struct role *role, const char *query, int64_t content_length,
+static size_t admit_batch(struct role *role, const char *query, int64_t length,
                           struct http_reply *refusal)
 {
-    (void)query;
-    (void)content_length;
-    (void)refusal;
-    const struct aggregator *a = (const struct aggregator *)role;
-    return fed_plan_batch_limit(&a->plan, a->config->settings.batch_bytes);
+    (void)length;
+    return receiver_admit(&aggregator_of(role)->receiver, query, refusal);
 }
 
 static void handle_receive(struct role *role, const struct http_request *request,
                            struct http_reply *reply)
 {
     receiver_handle(&aggregator_of(role)->receiver, request, reply);
+}
+
+static void handle_next(struct role *role, const struct http_request *request,
+                        struct http_reply *reply)
+{
+    receiver_next(&aggregator_of(role)->receiver, request, reply);
+}
+
+/* Under the lock: a piece of this round's model. */
+static int write_piece(struct aggregator *a, const struct pieces_asked *asked, struct buf *out,
+                       struct cairn_problem *why)
+{
+    if (a->model_moves) {
+        return problem_set(why, CAIRN_ERR_CLOSED, "wait for the next model",
+                           "sums of round %u are being added to its model", (unsigned)asked->round);
+    }
+    const size_t first = (size_t)asked->number * a->plan.piece_params;
+    struct wire_model m = {.round = asked->round,
+                           .tensors = (uint32_t)a->trainer->shape->n_tensors,
+                           .parameters = a->plan.n_params,
+                           .largest_samples = a->largest_samples,
+                           .first = first,
+                           .count = fed_plan_piece_count(&a->plan, asked->number),
+                           .steps = (const uint8_t *)a->steps,
+                           .weights = (const uint8_t *)(a->model + first)};
+    memcpy(m.experiment, a->id, WIRE_EXPERIMENT);
+    const int err = wire_model_write(out, &m);
+    return err == 0 ? 0 : problem_set(why, err, NULL, "no memory for a piece of the model");
+}
+
+static void handle_piece(struct role *role, const struct http_request *request,
+                         struct http_reply *reply)
+{
+    struct aggregator *a = aggregator_of(role);
+    struct cairn_problem why = {0};
+    struct pieces_asked asked;
+    struct buf bytes = {0};
+    pthread_mutex_lock(&a->lock);
+    const uint32_t open = a->round_shown;
+    int err = pieces_read_query(request->query, &a->plan, a->id, open, &asked, &why);
+    if (err == 0) {
+        err = write_piece(a, &asked, &bytes, &why);
+    }
+    pthread_mutex_unlock(&a->lock);
+    if (err == 0) {
+        pieces_answer(reply, &bytes);
+    } else if (err == CAIRN_ERR_CLOSED) {
+        answer_problem_with(reply, &why, "round", open);
+    } else {
+        reply->retry_after_s = err == CAIRN_ERR_BUSY ? 1 : 0;
+        http_reply_problem(reply, &why);
+    }
 }
 
 static void handle_train(struct role *role, const struct http_request *request,
@@ -641,7 +746,7 @@ static void handle_train(struct role *role, const struct http_request *request,
                                  (json_int_t)round));
 }
 
-static void aggregator_status(struct role *role, json_t *into)
+void aggregation_status(struct role *role, json_t *into)
 {
     struct aggregator *a = aggregator_of(role);
     pthread_mutex_lock(&a->lock);
@@ -655,230 +760,33 @@ static void aggregator_status(struct role *role, json_t *into)
     json_object_set_new(into, "rounds", json_integer((json_int_t)a->config->iterations));
     json_object_set_new(into, "experiment", json_string(a->config->settings.experiment));
     json_object_set_new(into, "parameters", json_string(a->plan.he.id));
+    json_object_set_new(into, "nodes", watch_json(&a->watch));
+    json_object_set_new(into, "refused",
+                        json_integer((json_int_t)receiver_refused(&a->receiver)));
     if (collecting) {
         char who[WHO_SIZE];
         receiver_waiting_for(&a->receiver, name_of, a, who, sizeof who);
         json_object_set_new(into, "waiting_for", json_string(who));
+        json_object_set_new(into, "clients_through",
+                            json_integer((json_int_t)receiver_through(&a->receiver)));
     }
 }
 
-static json_t *aggregator_log(struct role *role)
+json_t *aggregation_log(struct role *role)
 {
     return roundlog_document(&aggregator_of(role)->log);
 }
 
-static void aggregator_free(struct role *role)
-{
-    struct aggregator *a = aggregator_of(role);
-    for (uint32_t i = 0; a->peers != NULL && i < a->config->tree.n_nodes; i++) {
-        buf_release(&a->peers[i].config);
-    }
-    for (uint32_t i = 0; a->logs != NULL && i < a->config->tree.n_nodes; i++) {
-        json_decref(a->logs[i]);
-    }
-    free(a->peers);
-    free(a->logs);
-    downlink_release(&a->configs);
-    downlink_release(&a->models);
-    receiver_release(&a->receiver);
-    if (a->log_ready) {
-        roundlog_release(&a->log);
-    }
-    if (a->lock_ready) {
-        pthread_mutex_destroy(&a->lock);
-    }
-    if (a->trainer != NULL) {
-        a->trainer->free(a->trainer);
-    }
-    he_secret_key_free(a->secret);
-    he_crew_free(a->crew);
-    parallel_free(a->team);
-    json_decref(a->summary);
-    buf_release(&a->message);
-    free(a->model);
-    free(a->steps);
-    free(a->largest);
-    if (a->sums != NULL) {
-        secret_wipe(a->sums, a->plan.frame_params * sizeof *a->sums);
-    }
-    free(a->sums);
-    free(a);
-}
-
-static const struct role_route aggregator_routes[] = {
+const struct role_route aggregation_routes[] = {
     {"POST", "/a/receive", admit_batch, handle_receive},
+    {"GET", "/a/next", NULL, handle_next},
+    {"GET", "/a/model", NULL, handle_piece},
     {"POST", "/a/train", NULL, handle_train},
     {"GET", "/train", NULL, handle_train},
     {NULL, NULL, NULL, NULL},
 };
 
-/* ---- birth ---- */
-
-/* Key pair, nonce and id of this run; the public key's bytes go to `public_key`. */
-static int make_session(struct aggregator *a, struct buf *public_key, struct cairn_problem *why)
-{
-    struct secret_rng *rng = NULL;
-    struct he_public_key *key = NULL;
-    int err = random_from_system(a->id, sizeof a->id);
-    if (err == 0) {
-        err = random_from_system(a->nonce, sizeof a->nonce);
-    }
-    if (err == 0 && a->plan.he.profile != HE_NONE) {
-        err = secret_rng_new(&rng);
-        if (err == 0) {
-            err = he_keygen(&a->plan.he, rng, &a->secret, &key);
-        }
-        if (err == 0) {
-            err = he_public_key_write(key, public_key);
-        }
-    }
-    he_public_key_free(key);
-    secret_rng_free(rng);
-    return err == 0 ? 0 : problem_set(why, err, NULL, "no keys for this run: %s",
-                                      cairn_error_sentence(err));
-}
-
-static int make_peer(struct aggregator *a, uint32_t node, const struct fed_session *session)
-{
-    struct peer *peer = &a->peers[node];
-    json_t *document = fed_assignment_write(a->config, node, session);
-    int err = document == NULL ? CAIRN_ERR_NO_MEMORY : json_append(&peer->config, document, 0);
-    if (err == 0) {
-        err = json_digest(document, peer->digest);
-    }
-    json_decref(document);
-    if (err == 0) {
-        struct downlink_target *target = &a->configs.targets[node - 1];
-        memcpy(target->address, node_at(a, node)->address, sizeof target->address);
-        target->path = "/config";
-        target->body = buf_span(&peer->config);
-    }
-    return err;
-}
-
-static int make_links(struct aggregator *a, struct span public_key)
-{
-    const struct fed_tree *tree = &a->config->tree;
-    struct fed_session session = {.public_key = public_key,
-                                  .n_params = a->plan.n_params,
-                                  .n_tensors = (uint32_t)a->trainer->shape->n_tensors};
-    memcpy(session.id, a->id, sizeof session.id);
-    memcpy(session.nonce, a->nonce, sizeof session.nonce);
-    a->peers = calloc(tree->n_nodes, sizeof *a->peers);
-    a->logs = calloc(tree->n_nodes, sizeof(json_t *));
-    int err = a->peers == NULL || a->logs == NULL ? CAIRN_ERR_NO_MEMORY
-                                                  : downlink_init(&a->configs, tree->n_nodes - 1);
-    a->configs.accept = config_taken;
-    a->configs.ctx = a;
-    for (uint32_t i = 1; err == 0 && i < tree->n_nodes; i++) {
-        err = make_peer(a, i, &session);
-    }
-    if (err == 0) {
-        err = downlink_init(&a->models, tree->nodes[0].n_children);
-    }
-    for (uint32_t i = 0; err == 0 && i < tree->nodes[0].n_children; i++) {
-        const struct fed_node *child = node_at(a, tree->children[tree->nodes[0].first_child + i]);
-        memcpy(a->models.targets[i].address, child->address,
-               sizeof a->models.targets[i].address);
-        a->models.targets[i].path = child->type == FED_CLIENT ? "/c/model" : "/s/model";
-    }
-    return err;
-}
-
-static int make_team(struct aggregator *a)
-{
-    const int err = parallel_new(a->config->settings.server_threads, &a->team);
-    return err != 0 ? err : he_crew_new(&a->plan.he, a->team, &a->crew);
-}
-
-static int make_state(struct aggregator *a)
-{
-    const size_t n = a->plan.n_params, tensors = a->trainer->shape->n_tensors;
-    struct fed_stream *streams = NULL;
-    size_t n_streams = 0;
-    a->model = size_alloc_array(n, sizeof(float));
-    a->steps = size_alloc_array(tensors, sizeof(double));
-    a->largest = size_alloc_array(tensors, sizeof(double));
-    a->sums = size_alloc_array(a->plan.frame_params, sizeof(int64_t));
-    if (a->model == NULL || a->steps == NULL || a->largest == NULL || a->sums == NULL) {
-        return CAIRN_ERR_NO_MEMORY;
-    }
-    a->trainer->initial(a->trainer, a->config->settings.seed, a->model);
-    int err = a->secret == NULL ? 0 : make_team(a);
-    if (err == 0) {
-        err = fed_tree_streams(&a->config->tree, 0, &streams, &n_streams);
-    }
-    if (err == 0) {
-        err = receiver_init(&a->receiver, a->host, &a->plan, streams, n_streams, a->id);
-    }
-    free(streams);
-    return err;
-}
-
-static int make_plan(struct aggregator *a, struct cairn_problem *why)
-{
-    const struct fed_settings *s = &a->config->settings;
-    struct he_params he;
-    int err = a->host->trainer(a->host->ctx, s, 0, 0, &a->trainer, why);
-    if (err == 0) {
-        err = he_params_choose(s->profile, s->value_bits, a->config->tree.n_clients, &he, why);
-    }
-    return err != 0 ? err
-                    : fed_plan_init(&a->plan, &he, a->trainer->shape->n_params, s->frame_params,
-                                    a->config->tree.n_clients, s->batch_bytes, why);
-}
-
-int aggregator_new(const struct fed_config *config, struct span text, const struct role_host *host,
-                   struct role **out, struct cairn_problem *why)
-{
-    struct aggregator *a = calloc(1, sizeof *a);
-    if (a == NULL) {
-        return problem_set(why, CAIRN_ERR_NO_MEMORY, NULL, "no memory for an aggregator");
-    }
-    a->host = host;
-    a->config = config;
-    a->role = (struct role){.name = "aggregator",
-                            .routes = aggregator_routes,
-                            .step = aggregator_step,
-                            .status = aggregator_status,
-                            .log = aggregator_log,
-                            .free = aggregator_free};
-    pthread_mutex_init(&a->lock, NULL);
-    a->lock_ready = true;
-    struct buf public_key = {0};
-    int err = make_plan(a, why);
-    if (err == 0) {
-        err = make_session(a, &public_key, why);
-    }
-    if (err == 0) {
-        err = make_links(a, buf_span(&public_key));
-    }
-    if (err == 0) {
-        err = make_state(a);
-    }
-    if (err == 0) {
-        err = roundlog_init(&a->log, host, node_at(a, 0)->address, "aggregator",
-                            config->settings.experiment);
-        a->log_ready = err == 0;
-    }
-    if (err == 0) {
-        err = runfolder_begin(&a->run, config->settings.runs_dir, config->settings.experiment,
-                              text, why);
-    }
-    buf_release(&public_key);
-    if (err != 0) {
-        if (why->code == 0) {
-            problem_set(why, err, NULL, "the aggregator cannot start: %s",
-                        cairn_error_sentence(err));
-        }
-        aggregator_free(&a->role);
-        return err;
-    }
-    a->began_ns = now_ns(a);
-    begin_waiting(a, config->settings.start_timeout_s);
-    *out = &a->role;
-    return 0;
-}
+/* ---- for whoever runs it ---- */
 
 void aggregator_on_progress(struct role *self, void (*progress)(void *ctx, const char *line),
                             void *ctx)

@@ -4,16 +4,24 @@
 
 #include "role.h"
 
+/** What to do with an unfinished run of the same config. */
+enum aggregator_resume {
+    AGGREGATOR_EITHER, /* go on with it if there is one */
+    AGGREGATOR_RESUME, /* go on with it; there must be one */
+    AGGREGATOR_ANEW,   /* give it up */
+};
+
 /**
  * The aggregator: gives every node its config, opens rounds, opens sums, keeps the model.
  *
  * @param config   borrowed for the role's life
  * @param text     the config file as it was read, kept beside the results; copied
  * @param host     borrowed
+ * @retval CAIRN_ERR_BUSY  another aggregator runs this experiment, which is named
  * @retval CAIRN_ERR_DATA, CAIRN_ERR_CONFIG, CAIRN_ERR_NO_ENTROPY, CAIRN_ERR_STORAGE, ...
  */
 CAIRN_MUST_CHECK int aggregator_new(const struct fed_config *config, struct span text,
-                                    const struct role_host *host, struct role **out,
+                                    enum aggregator_resume wanted, const struct role_host *host, struct role **out,
                                     struct cairn_problem *why);
 
 /** Called with one line per event worth a line (progress); any time after aggregator_new. */

@@ -2,14 +2,14 @@
 /*
  * A client, read from top to bottom:
  *
- *   handle_model    a model has come: keep it, ask for a step
- *   client_step     take the model -> train_round -> send_frames, as far as they go
- *   train_round     train, refuse what is not finite, owe the update
- *   send_frames     quantise and encrypt a batch of frames, post it, go where the parent says
+ *   handle_model    the first piece of a model has come: keep it, ask for a step
+ *   client_step     take it -> fetch the other pieces -> train -> send, as far as each goes
+ *   train_round     train, refuse what is not finite, add the update to what is owed
+ *   send_frames     encrypt a batch of frames while the one before is in the air, go where the parent says
  *
- * What is owed stays as it is until the next model comes, so any frame can be quantised again, with
- * the same integers, and encrypted again, with fresh randomness, whatever index the parent asks
- * for.
+ * What is owed is kept from round to round, and the integers of a frame are worked out when the frame is
+ * built: any frame can be built again, with the same integers and fresh randomness, whatever index the
+ * parent asks for, until the next model comes.
  */
 #include "client.h"
 
@@ -23,8 +23,10 @@
 #include "log.h"
 #include "model_message.h"
 #include "parallel.h"
+#include "pieces.h"
 #include "plan.h"
 #include "quantiser.h"
+#include "receiver.h"
 #include "roundlog.h"
 #include "secret.h"
 #include "sizes.h"
@@ -32,25 +34,30 @@
 
 enum client_state {
     CLIENT_WAITING,  /* for a model */
+    CLIENT_FETCHING, /* the rest of it */
     CLIENT_TRAINING, /* on the own slice */
     CLIENT_SENDING,  /* frames to the parent */
-    CLIENT_SENT,     /* the parent has them all; the next model is awaited */
+    CLIENT_SENT,     /* the parent has them all, or has closed the round; the next model is awaited */
     CLIENT_STALLED,  /* the parent refused for good; the next model is awaited */
     CLIENT_FINISHED, /* the final model has come */
 };
 
-static const char *const state_names[] = {"waiting", "training", "sending",
+static const char *const state_names[] = {"waiting", "fetching", "training", "sending",
                                           "sent",    "stalled",  "finished"};
 
-/* A model as it came, until the step takes it. Guarded by lock. */
-struct pending_model {
-    bool present;
-    uint32_t round;
-    uint16_t flags;
-    uint64_t largest_samples;
-    int64_t arrived_us;
-    float *weights; /* n_params; NULL where the trainer needs no model */
-    double *steps;  /* n_tensors */
+/* What came in and the step has not taken. Guarded by lock. */
+struct arrivals {
+    struct buf model; /* piece 0 of a round; empty = nothing */
+    int64_t at_us;    /* wall clock, for the log */
+    uint64_t at_ns;   /* monotonic */
+    bool rewind;      /* the parent wants this round's frames again ... */
+    uint32_t from;    /* ... from here on */
+};
+
+/* A batch that is ready before it may take off. */
+struct ahead {
+    struct buf bytes;
+    uint32_t first, frames; /* frames = 0: there is none */
 };
 
 struct client {
@@ -63,36 +70,37 @@ struct client {
     struct parallel *team; /* works on the chunks of a frame, then on the digests of a batch */
     struct he_crew *crew;
     struct secret_rng *rng; /* NULL without encryption */
-    size_t *frames_at;      /* at_once: where in the batch its frames begin */
+    size_t *frames_at;      /* at_once: where in the batch that is built its frames begin */
     uint32_t at_once;       /* frames in a batch */
-    size_t frame_params;    /* in the first frame, which no other exceeds */
-    int32_t *values;        /* frame_params: the frame that is being built */
     struct roundlog log;
     bool log_ready, lock_ready;
 
     pthread_mutex_t lock; /* guards the next four */
-    struct pending_model pending;
+    struct arrivals arrived;
     enum client_state state;
     uint32_t newest_round; /* of any model that came */
     char trouble[400];     /* why it stalled or sat out, for GET /status */
 
     /* only the stepping thread touches what follows */
-    float *global; /* n_params: the model of this round; NULL where the trainer needs none */
-    float *local;  /* n_params: after training; NULL when the trainer tells updates run by run */
-    float *owed;   /* n_params: what is to be sent, see quantiser.h */
-    float *run;    /* one frame's parameters, of a trainer that tells them run by run */
-    struct quantiser quantiser; /* of this round */
-    bool unsettled;             /* this round's integers have not been taken off what is owed */
-    uint32_t counted;           /* frames whose saturated values are in the entry */
-    double *steps;              /* n_tensors */
-    uint64_t largest_samples;
+    struct buf opening; /* piece 0 of this round */
+    float *global;      /* n_params: the model of this round; NULL where the trainer does not need it */
+    float *local;       /* n_params: after training; NULL where the trainer tells its update run by run */
+    float *owed;        /* n_params: update and what rounding lost before */
+    int32_t *integers;  /* of one frame */
+    double *steps;      /* n_tensors: of this round */
+    struct quantiser quantiser; /* of this round; it reads `steps` */
+    bool settled;       /* `owed` holds what is left after sending, not what is to be sent */
     uint32_t round;
-    bool sits_out; /* this round's update was refused: contribute nothing */
-    uint32_t next; /* frame to send */
+    uint32_t fetched;   /* pieces 0 .. fetched-1 are here */
+    struct flight fetch;
+    struct backoff fetch_backoff;
+    bool sits_out;      /* this round's update was refused: contribute nothing */
+    uint32_t next;      /* frame to send */
+    uint32_t counted;   /* frames whose saturated values are counted */
     struct uplink uplink;
-    struct buf batch;
+    struct ahead ahead;
     struct buf set; /* own bit */
-    struct roundlog_entry entry;
+    struct roundlog_entry entry; /* round 0 when it is in the log */
 };
 
 static struct client *client_of(struct role *role)
@@ -110,33 +118,33 @@ static void set_state(struct client *c, enum client_state state)
 
 /* ---- what comes in ---- */
 
-static size_t admit_model(struct role *role, const char *query, int64_t content_length,
+static size_t admit_model(struct role *role, const char *query, int64_t length,
                           struct http_reply *refusal)
 {
     (void)query;
-    (void)content_length;
+    (void)length;
     (void)refusal;
-    const struct client *c = (const struct client *)role;
+    const struct client *c = client_of(role);
     size_t size = 0;
-    return wire_model_size(c->assignment->n_tensors, c->assignment->n_params, 0, &size) == 0 ? size
-                                                                                             : 0;
+    return wire_model_size(c->assignment->n_tensors, fed_plan_piece_count(&c->plan, 0), 0,
+                           &size) == 0
+               ? size
+               : 0;
 }
 
 static int check_model(const struct client *c, const struct wire_model *m,
                        struct cairn_problem *why)
 {
-    if (memcmp(m->experiment, c->assignment->id, WIRE_EXPERIMENT) != 0) {
-        return problem_set(why, CAIRN_ERR_UNKNOWN, "post the config of that experiment first",
-                           "this model belongs to an experiment that does not run here");
+    const int err = receiver_check_experiment(c->assignment->id, m->experiment, why);
+    if (err != 0) {
+        return err;
     }
-    if (m->parameters != c->plan.n_params || m->tensors != c->trainer->shape->n_tensors) {
+    if (m->first != 0 || m->count != fed_plan_piece_count(&c->plan, 0) ||
+        m->parameters != c->plan.n_params || m->tensors != c->trainer->shape->n_tensors) {
         return problem_set(why, CAIRN_ERR_REFUSED, "all nodes must run the same model and data",
                            "the model has %llu parameters in %u tensors, expected %zu in %zu",
                            (unsigned long long)m->parameters, (unsigned)m->tensors,
                            c->plan.n_params, c->trainer->shape->n_tensors);
-    }
-    if (m->count != m->parameters) {
-        return problem_set(why, CAIRN_ERR_REFUSED, NULL, "a piece of the model, not the whole");
     }
     if (m->largest_samples < c->trainer->samples || m->largest_samples == 0) {
         return problem_set(why, CAIRN_ERR_REFUSED, NULL,
@@ -147,24 +155,27 @@ static int check_model(const struct client *c, const struct wire_model *m,
     return 0;
 }
 
-/* Under the lock. @return false when this model or a newer one has come before */
-static bool keep_model(struct client *c, const struct wire_model *m)
+/* Under the lock. */
+static int keep_model(struct client *c, const struct wire_model *m, struct span body)
 {
-    const bool final = (m->flags & WIRE_MODEL_FINAL) != 0;
-    if (final ? c->state == CLIENT_FINISHED : m->round <= c->newest_round) {
-        return false;
+    if ((m->flags & WIRE_MODEL_FINAL) != 0 ? c->state == CLIENT_FINISHED
+                                           : m->round < c->newest_round) {
+        return 0;
     }
-    if (c->trainer->needs_model) {
-        memcpy(c->pending.weights, m->weights, c->plan.n_params * sizeof(float));
+    if (m->round == c->newest_round && (m->flags & WIRE_MODEL_FINAL) == 0) {
+        c->arrived.rewind = true; /* it has this model: the parent tells where to go on */
+        c->arrived.from = m->next_frame;
+        return 0;
     }
-    memcpy(c->pending.steps, m->steps, c->trainer->shape->n_tensors * sizeof(double));
-    c->pending.present = true;
-    c->pending.round = m->round;
-    c->pending.flags = m->flags;
-    c->pending.largest_samples = m->largest_samples;
-    c->pending.arrived_us = c->host->clock->wall_us(c->host->clock->ctx);
-    c->newest_round = m->round;
-    return true;
+    buf_clear(&c->arrived.model);
+    const int err = buf_append(&c->arrived.model, body.data, body.size);
+    if (err == 0) {
+        c->arrived.at_us = c->host->clock->wall_us(c->host->clock->ctx);
+        c->arrived.at_ns = clock_now_ns(c->host->clock);
+        c->arrived.rewind = false;
+        c->newest_round = m->round;
+    }
+    return err;
 }
 
 static void handle_model(struct role *role, const struct http_request *request,
@@ -177,23 +188,26 @@ static void handle_model(struct role *role, const struct http_request *request,
     if (err == 0) {
         err = check_model(c, &m, &why);
     }
-    if (err != 0) {
-        http_reply_problem(reply, &why);
-        return;
+    uint32_t newest = 0;
+    if (err == 0) {
+        pthread_mutex_lock(&c->lock);
+        err = keep_model(c, &m, request->body);
+        newest = c->newest_round;
+        pthread_mutex_unlock(&c->lock);
+        if (err != 0) {
+            problem_set(&why, err, NULL, "no memory for the model");
+        } else if (m.round < newest) {
+            err = problem_set(&why, CAIRN_ERR_CLOSED, NULL, "round %u is over", (unsigned)m.round);
+        }
     }
-    pthread_mutex_lock(&c->lock);
-    const bool fresh = keep_model(c, &m);
-    const uint32_t newest = c->newest_round;
-    pthread_mutex_unlock(&c->lock);
-    if (fresh) {
+    if (err == 0) {
         c->host->wake(c->host->ctx);
-    }
-    if (m.round < newest) {
-        problem_set(&why, CAIRN_ERR_CLOSED, NULL, "round %u is over", (unsigned)m.round);
+        answer_json(reply, json_pack("{s:I}", "round", (json_int_t)newest));
+    } else if (err == CAIRN_ERR_CLOSED) {
         answer_problem_with(reply, &why, "round", newest);
-        return;
+    } else {
+        http_reply_problem(reply, &why);
     }
-    answer_json(reply, json_pack("{s:I}", "round", (json_int_t)newest));
 }
 
 /* The original project's nudge: training begins by itself when a model comes, so this only answers whether it has. */
@@ -217,86 +231,210 @@ static void handle_train(struct role *role, const struct http_request *request,
                                  state_names[state]));
 }
 
-/* ---- training ---- */
+/* ---- ends of rounds ---- */
 
-static bool newer_model_waits(struct client *c)
+/* Nothing more to send in this round: all is delivered, or it is closed, or another one begins. */
+static void end_entry(struct client *c)
+{
+    if (c->entry.round == 0) {
+        return;
+    }
+    c->entry.end_us = c->host->clock->wall_us(c->host->clock->ctx);
+    c->entry.send_s = c->uplink.send_s;
+    c->entry.frames = c->next;
+    c->entry.contributors = c->sits_out || c->next == 0 ? 0 : 1;
+    roundlog_add(&c->log, &c->entry);
+    c->entry.round = 0;
+}
+
+static void note_trouble(struct client *c, const struct cairn_problem *why)
+{
+    log_line(LOG_ERROR, "round %u: %s", (unsigned)c->round, why->what);
+    pthread_mutex_lock(&c->lock);
+    memcpy(c->trouble, why->what, sizeof c->trouble);
+    pthread_mutex_unlock(&c->lock);
+}
+
+static void stall(struct client *c, const struct cairn_problem *why)
+{
+    note_trouble(c, why);
+    end_entry(c);
+    set_state(c, CLIENT_STALLED);
+}
+
+/* ---- the model ---- */
+
+static void take_weights(struct client *c, const struct wire_model *m)
+{
+    if (c->global != NULL) {
+        memcpy(c->global + m->first, m->weights, (size_t)m->count * sizeof(float));
+    }
+}
+
+/* What the last round sent is no longer owed. */
+static void settle(struct client *c)
+{
+    if (!c->settled && c->assignment->settings.error_feedback) {
+        quantiser_settle(&c->quantiser, c->owed, 0, c->plan.n_params);
+    } else if (!c->assignment->settings.error_feedback) {
+        memset(c->owed, 0, c->plan.n_params * sizeof *c->owed);
+    }
+    c->settled = true;
+}
+
+static void begin_round(struct client *c, const struct wire_model *m, int64_t arrived_us)
+{
+    const struct fed_settings *s = &c->assignment->settings;
+    end_entry(c);
+    settle(c); /* with the steps of the round that was sent, before they are overwritten */
+    memcpy(c->steps, m->steps, c->trainer->shape->n_tensors * sizeof *c->steps);
+    c->round = m->round;
+    c->quantiser = (struct quantiser){.shape = c->trainer->shape,
+                                      .steps = c->steps,
+                                      .value_bits = s->value_bits,
+                                      .samples = c->trainer->samples,
+                                      .largest_samples = m->largest_samples,
+                                      .seed = s->seed,
+                                      .round = m->round,
+                                      .client_index = c->assignment->self.index};
+    c->entry = (struct roundlog_entry){.round = m->round, .start_us = arrived_us};
+    c->next = m->next_frame;
+    c->counted = 0;
+    c->sits_out = false;
+    c->ahead.frames = 0;
+    uplink_begin(&c->uplink, m->round);
+    flight_abandon(&c->fetch);
+    backoff_reset(&c->fetch_backoff);
+    take_weights(c, m);
+    c->fetched = 1;
+    pthread_mutex_lock(&c->lock);
+    c->trouble[0] = '\0';
+    pthread_mutex_unlock(&c->lock);
+    set_state(c, CLIENT_FETCHING);
+}
+
+/* The parent wants this round's frames from here on. */
+static void rewind_to(struct client *c, uint32_t from)
+{
+    const bool sends = c->state == CLIENT_SENDING || c->state == CLIENT_SENT ||
+                       c->state == CLIENT_STALLED;
+    if (!sends || (c->state == CLIENT_SENDING && from >= c->next)) {
+        return;
+    }
+    if (from < c->next) {
+        log_line(LOG_WARNING, "round %u: sending again from frame %u", (unsigned)c->round,
+                 (unsigned)from);
+        c->next = from;
+    }
+    c->ahead.frames = 0;
+    uplink_begin(&c->uplink, c->round);
+    set_state(c, CLIENT_SENDING);
+}
+
+/* @return did anything come */
+static bool take_arrivals(struct client *c)
+{
+    struct cairn_problem why = {0};
+    struct wire_model m;
+    pthread_mutex_lock(&c->lock);
+    const struct arrivals arrived = c->arrived;
+    const bool model = arrived.model.size > 0;
+    if (model) {
+        c->arrived.model = c->opening;
+        buf_clear(&c->arrived.model);
+        c->opening = arrived.model;
+    }
+    c->arrived.rewind = false;
+    pthread_mutex_unlock(&c->lock);
+    if (model && wire_model_read(buf_span(&c->opening), &m, &why) == 0) {
+        if ((m.flags & WIRE_MODEL_FINAL) != 0) {
+            end_entry(c);
+            set_state(c, CLIENT_FINISHED);
+        } else {
+            begin_round(c, &m, arrived.at_us);
+        }
+    } else if (arrived.rewind) {
+        rewind_to(c, arrived.from);
+    }
+    return model || arrived.rewind;
+}
+
+static bool something_waits(struct client *c)
 {
     pthread_mutex_lock(&c->lock);
-    const bool waits = c->pending.present;
+    const bool waits = c->arrived.model.size > 0 || c->arrived.rewind;
     pthread_mutex_unlock(&c->lock);
     return waits;
 }
 
-/* The round is over: what its integers came to is no longer owed. */
-static void settle(struct client *c)
+/* A piece has landed. @return 0, or what is wrong with it */
+static int take_piece(struct client *c, struct cairn_problem *why)
 {
-    if (c->unsettled) {
-        quantiser_settle(&c->quantiser, c->owed, 0, c->plan.n_params);
-        c->unsettled = false;
+    const struct pieces_asked asked = {c->round, c->fetched};
+    const struct http_exchange *x = &c->fetch.x;
+    struct wire_model m;
+    int err = x->error == 0 && x->status == 200 ? 0 : answer_to_problem(x, why);
+    if (err == 0) {
+        err = pieces_read(buf_span(&x->answer), &c->plan, c->assignment->id, &asked, &m, why);
     }
-}
-
-static bool take_pending(struct client *c)
-{
-    if (!newer_model_waits(c)) {
-        return false;
+    if (err == 0) {
+        take_weights(c, &m);
+        c->fetched++;
+        backoff_reset(&c->fetch_backoff);
+        return 0;
     }
-    settle(c); /* while the round's steps are still here; a model that waits does not go away */
-    pthread_mutex_lock(&c->lock);
-    float *weights = c->global;
-    c->global = c->pending.weights;
-    c->pending.weights = weights;
-    double *steps = c->steps;
-    c->steps = c->pending.steps;
-    c->pending.steps = steps;
-    c->pending.present = false;
-    c->round = c->pending.round;
-    c->largest_samples = c->pending.largest_samples;
-    c->entry = (struct roundlog_entry){.round = c->round, .start_us = c->pending.arrived_us};
-    c->state = (c->pending.flags & WIRE_MODEL_FINAL) != 0 ? CLIENT_FINISHED : CLIENT_TRAINING;
-    c->trouble[0] = '\0';
-    pthread_mutex_unlock(&c->lock);
-    return true;
-}
-
-static void sit_out(struct client *c, const struct cairn_problem *why)
-{
-    c->sits_out = true;
-    pthread_mutex_lock(&c->lock);
-    memcpy(c->trouble, why->what, sizeof c->trouble);
-    pthread_mutex_unlock(&c->lock);
-    log_line(LOG_ERROR, "round %u: sits out: %s", (unsigned)c->round, why->what);
-}
-
-/* A frame's run of the update, refused if it is no number. */
-static int update_run(struct client *c, uint32_t frame, struct cairn_problem *why)
-{
-    const size_t first = fed_plan_first(&c->plan, frame), n = fed_plan_count(&c->plan, frame);
-    c->trainer->update(c->trainer, c->round, c->assignment->self.index, first, n, c->run);
-    return quantiser_check_finite_part(c->trainer->shape, c->run, first, n, why);
-}
-
-/* All runs are looked at before the first is owed: a round is sat out as a whole. */
-static int owe_by_run(struct client *c, struct cairn_problem *why)
-{
-    int err = 0;
-    for (uint32_t i = 0; err == 0 && i < c->plan.n_frames; i++) {
-        err = update_run(c, i, why);
-    }
-    for (uint32_t i = 0; err == 0 && c->trainer->samples > 0 && i < c->plan.n_frames; i++) {
-        err = update_run(c, i, why);
-        quantiser_add(c->run, c->owed + fed_plan_first(&c->plan, i), fed_plan_count(&c->plan, i));
+    if (answer_is_temporary(x) || err == CAIRN_ERR_INTEGRITY) {
+        backoff_failed(&c->fetch_backoff, clock_now_ns(c->host->clock), c->uplink.origin,
+                       x->retry_after_s);
+        log_line(LOG_WARNING, "round %u: %s; trying again", (unsigned)c->round, why->what);
+        return 0;
     }
     return err;
 }
 
-static int owe_local(struct client *c, struct cairn_problem *why)
+/* Pieces 1 and on. @return when to be called again */
+static uint64_t fetch_pieces(struct client *c)
 {
-    const int err = quantiser_check_finite(c->trainer->shape, c->local, why);
-    if (err == 0 && c->trainer->samples > 0) {
-        quantiser_owe(c->global, c->local, c->owed, c->plan.n_params);
+    struct cairn_problem why = {0};
+    while (c->fetched < fed_plan_pieces(&c->plan) && !something_waits(c)) {
+        if (flight_landed(&c->fetch)) {
+            const int err = take_piece(c, &why);
+            flight_clear(&c->fetch);
+            if (err != 0) {
+                stall(c, &why); /* the round is over, or this model is none of ours */
+                return UINT64_MAX;
+            }
+            continue;
+        }
+        if (!flight_idle(&c->fetch)) {
+            return UINT64_MAX;
+        }
+        if (c->fetch_backoff.retry_at_ns > clock_now_ns(c->host->clock)) {
+            return c->fetch_backoff.retry_at_ns;
+        }
+        uplink_target(&c->uplink, "/model", (uint64_t)c->fetched * c->plan.piece_params);
+        c->fetch.x = (struct http_exchange){
+            .address = c->uplink.address, .method = "GET", .path = c->uplink.target};
+        flight_start(&c->fetch, c->host);
     }
-    return err;
+    if (c->fetched == fed_plan_pieces(&c->plan)) {
+        set_state(c, CLIENT_TRAINING);
+    }
+    return UINT64_MAX;
+}
+
+/* ---- training ---- */
+
+/* The update of a trainer that tells it run by run. */
+static void owe_runs(struct client *c)
+{
+    float run[4096];
+    const size_t n = c->plan.n_params, most = sizeof run / sizeof run[0];
+    for (size_t first = 0; first < n; first += most) {
+        const size_t here = n - first < most ? n - first : most;
+        c->trainer->update(c->trainer, c->round, c->assignment->self.index, first, here, run);
+        quantiser_add(run, c->owed + first, here);
+    }
 }
 
 static void train_round(struct client *c)
@@ -304,58 +442,53 @@ static void train_round(struct client *c)
     struct cairn_problem why = {0};
     struct train_metrics metrics = {0};
     const uint64_t from = clock_now_ns(c->host->clock);
-    c->sits_out = false;
     int err = c->trainer->train(c->trainer, c->global, c->local, c->assignment->settings.seed,
                                 c->round, c->assignment->self.index, &metrics, &why);
-    if (err == 0) {
-        err = c->trainer->by_run ? owe_by_run(c, &why) : owe_local(c, &why);
+    if (err == 0 && !c->trainer->by_run) {
+        err = quantiser_check_finite(c->trainer->shape, c->local, &why);
     }
-    c->entry.train_s = clock_seconds(from, clock_now_ns(c->host->clock));
     if (err != 0) {
-        sit_out(c, &why);
-    } else {
-        c->quantiser = (struct quantiser){.shape = c->trainer->shape,
-                                          .steps = c->steps,
-                                          .value_bits = c->assignment->settings.value_bits,
-                                          .samples = c->trainer->samples,
-                                          .largest_samples = c->largest_samples,
-                                          .seed = c->assignment->settings.seed,
-                                          .round = c->round,
-                                          .client_index = c->assignment->self.index};
-        c->unsettled = true;
+        c->sits_out = true;
+        note_trouble(c, &why);
+        log_line(LOG_ERROR, "round %u: sits out", (unsigned)c->round);
+    } else if (c->trainer->samples > 0 && c->trainer->by_run) {
+        owe_runs(c);
+    } else if (c->trainer->samples > 0) {
+        quantiser_owe(c->global, c->local, c->owed, c->plan.n_params);
     }
-    c->next = 0;
-    c->counted = 0;
-    uplink_begin(&c->uplink, c->round);
+    c->settled = c->sits_out;
+    c->entry.train_s = clock_seconds(from, clock_now_ns(c->host->clock));
     set_state(c, CLIENT_SENDING);
 }
 
 /* ---- sending ---- */
 
-/* One frame at the end of the batch, all but its digest. */
-static int build_frame(struct client *c, uint32_t index, size_t *frame_at,
-                       struct cairn_problem *why)
+/* The integers of a frame, the same however often it is built. */
+static void read_integers(struct client *c, uint32_t index)
 {
     const size_t first = fed_plan_first(&c->plan, index), count = fed_plan_count(&c->plan, index);
+    uint64_t *saturated = index < c->counted ? NULL : &c->entry.saturated;
+    quantiser_read(&c->quantiser, c->owed + first, first, count, c->integers, saturated);
+    c->counted = index < c->counted ? c->counted : index + 1;
+}
+
+/* One frame at the end of `out`, all but its digest. */
+static int build_frame(struct client *c, uint32_t index, struct buf *out,
+                       struct cairn_problem *why)
+{
+    const size_t count = fed_plan_count(&c->plan, index), frame_at = out->size;
+    const size_t payload = c->sits_out ? 0 : he_payload_bytes(&c->plan.he, count);
+    const struct span set = c->sits_out ? (struct span){0} : buf_span(&c->set);
     size_t payload_at = 0;
-    int err;
-    *frame_at = c->batch.size;
-    if (c->sits_out) {
-        err = wire_frame_begin(&c->batch, index, 0, 0, c->plan.he.short_id, 0, (struct span){0},
-                               &payload_at);
-    } else {
-        err =
-            wire_frame_begin(&c->batch, index, 1, c->trainer->samples, c->plan.he.short_id,
-                             he_payload_bytes(&c->plan.he, count), buf_span(&c->set), &payload_at);
-    }
+    int err = wire_frame_begin(out, index, c->sits_out ? 0 : 1,
+                               c->sits_out ? 0 : c->trainer->samples, c->plan.he.short_id, payload,
+                               set, &payload_at);
     if (err == 0 && !c->sits_out) {
-        quantiser_read(&c->quantiser, c->owed + first, first, count, c->values,
-                       index >= c->counted ? &c->entry.saturated : NULL);
-        c->counted = index >= c->counted ? index + 1 : c->counted; /* not when it is built again */
+        read_integers(c, index);
         err = he_encrypt(&c->plan.he, c->key, c->rng, c->crew, c->assignment->nonce, c->round,
-                         index, c->values, count, c->batch.data + payload_at, why);
+                         index, c->integers, count, out->data + payload_at, why);
     }
-    return err != 0 ? err : wire_frame_close(&c->batch, *frame_at);
+    return err != 0 ? err : wire_frame_close(out, frame_at);
 }
 
 /* Digesting takes about as long as encrypting. */
@@ -363,82 +496,128 @@ static void seal_one(void *ctx, size_t i, unsigned worker)
 {
     struct client *c = ctx;
     (void)worker;
-    wire_frame_seal(c->batch.data + c->frames_at[i], &c->uplink.context);
+    wire_frame_seal(c->ahead.bytes.data + c->frames_at[i], &c->uplink.context);
 }
 
-static int build_batch(struct client *c, uint32_t frames, struct cairn_problem *why)
+static int build_frames(struct client *c, uint32_t first, uint32_t frames,
+                        struct cairn_problem *why)
 {
-    static const uint8_t room_for_header[WIRE_BATCH_HEADER];
-    const uint64_t from = clock_now_ns(c->host->clock);
-    buf_clear(&c->batch);
-    int err = buf_append(&c->batch, room_for_header, sizeof room_for_header);
+    struct buf *out = &c->ahead.bytes;
+    int err = uplink_reserve(out);
     for (uint32_t i = 0; err == 0 && i < frames; i++) {
-        err = build_frame(c, c->next + i, &c->frames_at[i], why);
+        c->frames_at[i] = out->size;
+        err = build_frame(c, first + i, out, why);
     }
     if (err == 0) {
         parallel_for(c->team, frames, seal_one, c);
-    }
-    c->entry.encrypt_s += clock_seconds(from, clock_now_ns(c->host->clock));
-    if (err != 0 && why->code == 0) {
-        problem_set(why, err, NULL, "frames %u to %u cannot be built: %s", (unsigned)c->next,
-                    (unsigned)(c->next + frames - 1), cairn_error_sentence(err));
+    } else if (why->code == 0) {
+        problem_set(why, err, NULL, "frames %u to %u cannot be built: %s", (unsigned)first,
+                    (unsigned)(first + frames - 1), cairn_error_sentence(err));
     }
     return err;
 }
 
-/* Nothing more to send in this round: all is delivered, or the parent has closed it. */
-static void round_ended(struct client *c)
+/* The batch that begins at `first`, unless it is there already. */
+static int build_ahead(struct client *c, uint32_t first, struct cairn_problem *why)
 {
-    c->entry.end_us = c->host->clock->wall_us(c->host->clock->ctx);
-    c->entry.send_s = c->uplink.send_s;
-    c->entry.frames = c->next;
-    c->entry.contributors = c->sits_out || c->next == 0 ? 0 : 1;
-    roundlog_add(&c->log, &c->entry);
-    set_state(c, CLIENT_SENT);
+    const uint32_t left = c->plan.n_frames - first;
+    const uint32_t frames = left < c->at_once ? left : c->at_once;
+    if (c->ahead.frames > 0 && c->ahead.first == first) {
+        return 0;
+    }
+    const uint64_t from = clock_now_ns(c->host->clock);
+    c->ahead.frames = 0;
+    const int err = build_frames(c, first, frames, why);
+    c->entry.encrypt_s += clock_seconds(from, clock_now_ns(c->host->clock));
+    if (err == 0) {
+        c->ahead.first = first;
+        c->ahead.frames = frames;
+    }
+    return err;
 }
 
-static void stall(struct client *c, const struct cairn_problem *why)
+/* Let the next batch fly, if it may. @return when to try again; 0 = it took off */
+static uint64_t send_batch(struct client *c)
 {
-    log_line(LOG_ERROR, "round %u: %s", (unsigned)c->round, why->what);
-    pthread_mutex_lock(&c->lock);
-    memcpy(c->trouble, why->what, sizeof c->trouble);
-    c->state = CLIENT_STALLED;
-    pthread_mutex_unlock(&c->lock);
+    struct cairn_problem why = {0};
+    if (!uplink_ready(&c->uplink)) {
+        return c->uplink.backoff.retry_at_ns;
+    }
+    if (uplink_holds(&c->uplink, c->next)) {
+        uplink_repeat(&c->uplink);
+        return 0;
+    }
+    if (build_ahead(c, c->next, &why) != 0) {
+        stall(c, &why);
+        return UINT64_MAX;
+    }
+    uplink_post(&c->uplink, &c->ahead.bytes, c->ahead.first, c->ahead.frames);
+    c->ahead.frames = 0;
+    return 0;
+}
+
+/* While a batch flies: build what will most likely follow it. */
+static void build_meanwhile(struct client *c)
+{
+    struct cairn_problem why = {0};
+    const uint32_t after = c->uplink.first + c->uplink.frames;
+    if (after < c->plan.n_frames && build_ahead(c, after, &why) != 0) {
+        log_line(LOG_WARNING, "round %u: %s", (unsigned)c->round, why.what);
+    }
 }
 
 /* @return when to be called again */
 static uint64_t send_frames(struct client *c)
 {
-    while (c->next < c->plan.n_frames && !newer_model_waits(c)) {
-        const uint32_t left = c->plan.n_frames - c->next;
-        const uint32_t frames = left < c->at_once ? left : c->at_once;
+    uint64_t again = 0;
+    do {
         struct cairn_problem why = {0};
-        if (build_batch(c, frames, &why) != 0) {
-            stall(c, &why);
-            return UINT64_MAX;
-        }
         uint32_t next = 0;
-        switch (uplink_post(&c->uplink, c->host, &c->batch, c->next, frames, &next, &why)) {
+        switch (uplink_land(&c->uplink, &next, &why)) {
+        case UPLINK_FLYING:
+            build_meanwhile(c);
+            return UINT64_MAX;
         case UPLINK_NEXT:
             c->next = next;
             break;
+        case UPLINK_IDLE:
+            break;
         case UPLINK_LATER:
             log_line(LOG_WARNING, "round %u: %s; trying again", (unsigned)c->round, why.what);
-            return c->uplink.backoff.retry_at_ns;
+            break;
         case UPLINK_CLOSED:
             log_line(LOG_WARNING, "round %u was closed after %u of %u frames", (unsigned)c->round,
                      (unsigned)c->next, (unsigned)c->plan.n_frames);
-            round_ended(c);
+            end_entry(c);
+            set_state(c, CLIENT_SENT);
             return UINT64_MAX;
         case UPLINK_FAILED:
             stall(c, &why);
             return UINT64_MAX;
         }
+        if (c->next >= c->plan.n_frames) {
+            end_entry(c);
+            set_state(c, CLIENT_SENT);
+            return UINT64_MAX;
+        }
+        again = something_waits(c) ? UINT64_MAX : send_batch(c);
+    } while (again == 0);
+    return again;
+}
+
+/* The next model may overtake the answer to the last batch, which belongs to the round before: a moment is given to it.
+ * @return until when; 0 = nothing is to be waited for */
+static uint64_t answer_is_due(struct client *c)
+{
+    static const uint64_t moment_ns = 1000000000;
+    if (c->state != CLIENT_SENDING || flight_idle(&c->uplink.flight) ||
+        flight_landed(&c->uplink.flight)) {
+        return 0;
     }
-    if (c->next >= c->plan.n_frames) {
-        round_ended(c);
-    }
-    return UINT64_MAX;
+    pthread_mutex_lock(&c->lock);
+    const uint64_t until = c->arrived.model.size > 0 ? c->arrived.at_ns + moment_ns : 0;
+    pthread_mutex_unlock(&c->lock);
+    return until > clock_now_ns(c->host->clock) ? until : 0;
 }
 
 static uint64_t client_step(struct role *role)
@@ -446,20 +625,28 @@ static uint64_t client_step(struct role *role)
     struct client *c = client_of(role);
     uint64_t again = UINT64_MAX;
     do {
-        if (take_pending(c)) {
-            if (c->state == CLIENT_FINISHED) {
-                roundlog_finish(&c->log);
-                return UINT64_MAX;
-            }
+        const uint64_t due = answer_is_due(c);
+        if (due != 0) {
+            return due;
+        }
+        if (c->state == CLIENT_SENDING && flight_landed(&c->uplink.flight)) {
+            (void)send_frames(c); /* what came of it, before another round begins */
+        }
+        take_arrivals(c);
+        if (c->state == CLIENT_FINISHED) {
+            roundlog_finish(&c->log);
+            return UINT64_MAX;
+        }
+        if (c->state == CLIENT_FETCHING) {
+            again = fetch_pieces(c);
+        }
+        if (c->state == CLIENT_TRAINING) {
             train_round(c);
         }
-        if (c->state == CLIENT_SENDING &&
-            c->uplink.backoff.retry_at_ns <= clock_now_ns(c->host->clock)) {
+        if (c->state == CLIENT_SENDING) {
             again = send_frames(c);
-        } else if (c->state == CLIENT_SENDING) {
-            again = c->uplink.backoff.retry_at_ns;
         }
-    } while (newer_model_waits(c));
+    } while (something_waits(c));
     return again;
 }
 
@@ -496,6 +683,8 @@ static void free_wiped(void *memory, size_t size)
 static void client_free(struct role *role)
 {
     struct client *c = client_of(role);
+    uplink_release(&c->uplink);
+    flight_abandon(&c->fetch);
     if (c->lock_ready) {
         pthread_mutex_destroy(&c->lock);
     }
@@ -510,15 +699,14 @@ static void client_free(struct role *role)
     he_crew_free(c->crew);
     parallel_free(c->team);
     free(c->frames_at);
-    free_wiped(c->values, c->frame_params * sizeof *c->values);
-    free(c->pending.weights);
-    free(c->pending.steps);
+    buf_release(&c->arrived.model);
+    buf_release(&c->opening);
+    buf_release(&c->ahead.bytes);
     free(c->global);
     free_wiped(c->local, c->plan.n_params * sizeof *c->local);
     free_wiped(c->owed, c->plan.n_params * sizeof *c->owed);
-    free_wiped(c->run, c->frame_params * sizeof *c->run);
+    free_wiped(c->integers, c->plan.frame_params * sizeof *c->integers);
     free(c->steps);
-    buf_release(&c->batch);
     buf_release(&c->set);
     if (c->assignment != NULL) {
         fed_assignment_release(c->assignment);
@@ -552,10 +740,8 @@ static int load_key(struct client *c, const struct fed_assignment *a, struct cai
 static int make_team(struct client *c, const struct fed_settings *s)
 {
     c->at_once = fed_plan_batch_frames(&c->plan, s->batch_bytes);
-    c->frame_params = fed_plan_count(&c->plan, 0);
-    c->values = size_alloc_array(c->frame_params, sizeof *c->values);
     c->frames_at = size_alloc_array(c->at_once, sizeof *c->frames_at);
-    if (c->values == NULL || c->frames_at == NULL) {
+    if (c->frames_at == NULL) {
         return CAIRN_ERR_NO_MEMORY;
     }
     int err = parallel_new(s->train_threads, &c->team);
@@ -583,23 +769,21 @@ static int make_plan(struct client *c, const struct fed_assignment *a, struct ca
 
 static int allocate(struct client *c, uint32_t index)
 {
-    const size_t n = c->plan.n_params, tensors = c->trainer->shape->n_tensors;
-    const struct trainer *t = c->trainer;
-    c->pending.steps = size_alloc_array(tensors, sizeof(double));
-    c->steps = size_alloc_array(tensors, sizeof(double));
-    c->owed = size_alloc_array(n, sizeof(float));
-    if (t->needs_model) {
-        c->pending.weights = size_alloc_array(n, sizeof(float));
+    const size_t n = c->plan.n_params;
+    const bool whole = !c->trainer->by_run;
+    if (whole || c->trainer->needs_model) {
         c->global = size_alloc_array(n, sizeof(float));
     }
-    if (t->by_run) {
-        c->run = size_alloc_array(c->frame_params, sizeof(float));
-    } else {
+    if (whole) {
         c->local = size_alloc_array(n, sizeof(float));
     }
-    if (c->pending.steps == NULL || c->steps == NULL || c->owed == NULL ||
-        (t->needs_model && (c->pending.weights == NULL || c->global == NULL)) ||
-        (t->by_run ? c->run == NULL : c->local == NULL)) {
+    c->owed = calloc(n, sizeof(float)); /* nothing is owed yet */
+    c->settled = true;
+    c->integers = size_alloc_array(c->plan.frame_params, sizeof(int32_t));
+    c->steps = size_alloc_array(c->trainer->shape->n_tensors, sizeof(double));
+    if (c->owed == NULL || c->integers == NULL || c->steps == NULL ||
+        (whole && (c->global == NULL || c->local == NULL)) ||
+        (c->trainer->needs_model && c->global == NULL)) {
         return CAIRN_ERR_NO_MEMORY;
     }
     const size_t set = fed_plan_set_bytes(&c->plan);
@@ -655,11 +839,7 @@ int client_new(struct fed_assignment *assignment, const struct role_host *host, 
     pthread_mutex_init(&c->lock, NULL);
     c->lock_ready = true;
     c->assignment = assignment;
-    memcpy(c->uplink.address, assignment->parent, sizeof c->uplink.address);
-    c->uplink.path = assignment->parent_type == FED_AGGREGATOR ? "/a/receive" : "/s/receive";
-    c->uplink.origin = assignment->node;
-    memcpy(c->uplink.context.experiment, assignment->id, WIRE_EXPERIMENT);
-    c->uplink.context.stream = WIRE_STREAM_UPDATE;
+    uplink_init(&c->uplink, host, assignment);
     *out = &c->role;
     return 0;
 }

@@ -3,19 +3,30 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "answer.h"
 #include "digest.h"
+#include "query.h"
+
+/* How long a child that has run ahead is kept waiting for room before it is told to ask again: long beside a
+ * round trip, so that waiting is quiet, and short beside the time in which a server should stop. */
+enum { WAIT_S = 1 };
 
 int receiver_init(struct receiver *in, const struct role_host *host, const struct fed_plan *plan,
-                  const struct fed_stream *streams, size_t n_streams,
-                  const uint8_t experiment[WIRE_EXPERIMENT])
+                  const struct fed_stream *streams, size_t n_streams, uint32_t window,
+                  size_t batch_limit, const uint8_t experiment[WIRE_EXPERIMENT])
 {
-    *in = (struct receiver){.host = host, .plan = plan};
+    *in = (struct receiver){.host = host, .plan = plan, .batch_limit = batch_limit};
     memcpy(in->experiment, experiment, WIRE_EXPERIMENT);
-    const int err = fed_fold_new(plan, streams, n_streams, plan->n_frames, &in->fold);
+    const int err = fed_fold_new(plan, streams, n_streams, window, &in->fold);
     if (err == 0) {
+        pthread_condattr_t monotonic;
         pthread_mutex_init(&in->lock, NULL);
+        pthread_condattr_init(&monotonic);
+        pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+        pthread_cond_init(&in->moved, &monotonic);
+        pthread_condattr_destroy(&monotonic);
     }
     return err;
 }
@@ -24,16 +35,41 @@ void receiver_release(struct receiver *in)
 {
     if (in->fold != NULL) {
         fed_fold_free(in->fold);
+        pthread_cond_destroy(&in->moved);
         pthread_mutex_destroy(&in->lock);
     }
     *in = (struct receiver){0};
 }
 
-void receiver_open(struct receiver *in, uint32_t round)
+void receiver_open(struct receiver *in, uint32_t round, uint32_t first)
 {
     pthread_mutex_lock(&in->lock);
-    fed_fold_open(in->fold, round, 0);
-    in->fold_s = 0;
+    in->fold_s = fed_fold_round(in->fold) == round ? in->fold_s : 0;
+    fed_fold_open(in->fold, round, first);
+    pthread_cond_broadcast(&in->moved);
+    pthread_mutex_unlock(&in->lock);
+}
+
+void receiver_close(struct receiver *in)
+{
+    pthread_mutex_lock(&in->lock);
+    fed_fold_close(in->fold);
+    pthread_cond_broadcast(&in->moved);
+    pthread_mutex_unlock(&in->lock);
+}
+
+void receiver_move(struct receiver *in, uint32_t base)
+{
+    pthread_mutex_lock(&in->lock);
+    fed_fold_move(in->fold, base);
+    pthread_cond_broadcast(&in->moved);
+    pthread_mutex_unlock(&in->lock);
+}
+
+void receiver_set_live(struct receiver *in, uint32_t origin, bool live)
+{
+    pthread_mutex_lock(&in->lock);
+    fed_fold_set_live(in->fold, origin, live);
     pthread_mutex_unlock(&in->lock);
 }
 
@@ -50,7 +86,31 @@ int receiver_check_experiment(const uint8_t expected[WIRE_EXPERIMENT],
                        "experiment %s is not the one that runs here (%s)", there, here);
 }
 
-/* A batch of another round than the open one. *open is that one. */
+/* ---- what was asked, and what is answered ---- */
+
+/* A batch as its query announces it. */
+struct announced {
+    uint32_t round, origin, first;
+};
+
+/* @return false for a query that does not tell all of it: a hand-made request, checked with its body */
+static bool read_query(const char *query, struct announced *out)
+{
+    return query_u32(query, "round", &out->round) && query_u32(query, "origin", &out->origin) &&
+           query_u32(query, "first", &out->first);
+}
+
+/* The experiment that a query names, if it names one. */
+static int check_query_experiment(const struct receiver *in, const char *query,
+                                  struct cairn_problem *why)
+{
+    uint8_t found[WIRE_EXPERIMENT];
+    return query_hex(query, "exp", found, sizeof found)
+               ? receiver_check_experiment(in->experiment, found, why)
+               : 0;
+}
+
+/* A batch of another round than the open one. */
 static int check_round(uint32_t open, uint32_t round, struct cairn_problem *why)
 {
     if (round == open) {
@@ -65,6 +125,52 @@ static int check_round(uint32_t open, uint32_t round, struct cairn_problem *why)
                        "round %u is over, round %u is open", (unsigned)round, (unsigned)open);
 }
 
+/* Under the lock. `next` is UINT32_MAX where the round already decides. */
+static int check_announced(struct receiver *in, const struct announced *a, uint32_t *next,
+                           uint32_t *open, struct cairn_problem *why)
+{
+    *next = UINT32_MAX;
+    *open = fed_fold_round(in->fold);
+    const int err = check_round(*open, a->round, why);
+    return err != 0 ? err : fed_fold_expect(in->fold, a->origin, a->first, next, why);
+}
+
+static void refuse(struct receiver *in, struct http_reply *reply, const struct cairn_problem *why,
+                   uint32_t next, uint32_t open)
+{
+    pthread_mutex_lock(&in->lock);
+    in->refused++;
+    pthread_mutex_unlock(&in->lock);
+    reply->retry_after_s = why->code == CAIRN_ERR_BUSY ? 1 : 0;
+    if (why->code == CAIRN_ERR_CLOSED) {
+        answer_problem_with(reply, why, "round", open);
+    } else if (next != UINT32_MAX &&
+               (why->code == CAIRN_ERR_WRONG_INDEX || why->code == CAIRN_ERR_BUSY)) {
+        answer_problem_with(reply, why, "next", next);
+    } else {
+        http_reply_problem(reply, why);
+    }
+}
+
+size_t receiver_admit(struct receiver *in, const char *query, struct http_reply *refusal)
+{
+    struct cairn_problem why = {0};
+    struct announced a;
+    uint32_t next = UINT32_MAX, open = 0;
+    int err = check_query_experiment(in, query, &why);
+    if (err == 0 && read_query(query, &a)) {
+        pthread_mutex_lock(&in->lock);
+        err = check_announced(in, &a, &next, &open, &why);
+        pthread_mutex_unlock(&in->lock);
+    }
+    if (err != 0) {
+        refuse(in, refusal, &why, next, open);
+    }
+    return in->batch_limit;
+}
+
+/* ---- batches ---- */
+
 /* Outside the lock, because it reads the whole payload. A frame that fails fed_plan_check is left to
  * the fold, which looks at its index first: a child that is only behind must be told so. */
 static int check_fields(const struct receiver *in, const struct wire_frame *frame,
@@ -77,8 +183,8 @@ static int check_fields(const struct receiver *in, const struct wire_frame *fram
 }
 
 /* Frames one by one: read and checked outside the lock, added inside it. */
-static int take_frames(struct receiver *in, struct wire_batch *batch, uint32_t *next, uint32_t *open,
-                       bool *ready, struct cairn_problem *why)
+static int take_frames(struct receiver *in, struct wire_batch *batch, uint32_t *next,
+                       uint32_t *open, bool *ready, struct cairn_problem *why)
 {
     struct wire_frame frame;
     int more;
@@ -94,7 +200,7 @@ static int take_frames(struct receiver *in, struct wire_batch *batch, uint32_t *
         if (err == 0) {
             err = fed_fold_accept(in->fold, batch->origin, &frame, next, why);
         }
-        *ready = fed_fold_ready(in->fold);
+        *ready = fed_fold_ready(in->fold) || fed_fold_all_through(in->fold);
         in->fold_s += clock_seconds(from, clock_now_ns(in->host->clock));
         pthread_mutex_unlock(&in->lock);
         if (err != 0) {
@@ -109,18 +215,17 @@ void receiver_handle(struct receiver *in, const struct http_request *request,
 {
     struct cairn_problem why = {0};
     struct wire_batch batch;
-    uint32_t next = 0;
+    uint32_t next = UINT32_MAX, open = 0;
     bool ready = false;
-    pthread_mutex_lock(&in->lock);
-    uint32_t open = fed_fold_round(in->fold);
-    pthread_mutex_unlock(&in->lock);
-
     int err = wire_batch_read(request->body, &batch, &why);
     if (err == 0) {
         err = receiver_check_experiment(in->experiment, batch.context.experiment, &why);
     }
     if (err == 0) {
-        err = check_round(open, batch.context.round, &why);
+        const struct announced a = {batch.context.round, batch.origin, batch.first_index};
+        pthread_mutex_lock(&in->lock);
+        err = check_announced(in, &a, &next, &open, &why);
+        pthread_mutex_unlock(&in->lock);
     }
     if (err == 0) {
         err = take_frames(in, &batch, &next, &open, &ready, &why);
@@ -131,15 +236,51 @@ void receiver_handle(struct receiver *in, const struct http_request *request,
     if (err == 0) {
         answer_json(reply, json_pack("{s:I, s:I}", "next", (json_int_t)next, "round",
                                      (json_int_t)open));
-    } else if (err == CAIRN_ERR_WRONG_INDEX) {
-        answer_problem_with(reply, &why, "next", next);
-    } else if (err == CAIRN_ERR_CLOSED) {
-        answer_problem_with(reply, &why, "round", open);
     } else {
-        reply->retry_after_s = err == CAIRN_ERR_BUSY ? 1 : 0;
-        http_reply_problem(reply, &why);
+        refuse(in, reply, &why, next, open);
     }
 }
+
+/* Under the lock: until the check says something else than "no room", for a moment at most. */
+static int wait_for_room(struct receiver *in, const struct announced *a, uint32_t *next,
+                         uint32_t *open, struct cairn_problem *why)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += WAIT_S;
+    int err;
+    bool late = !in->host->may_block;
+    while ((err = check_announced(in, a, next, open, why)) == CAIRN_ERR_BUSY && !late) {
+        late = pthread_cond_timedwait(&in->moved, &in->lock, &until) != 0;
+    }
+    return err;
+}
+
+void receiver_next(struct receiver *in, const struct http_request *request,
+                   struct http_reply *reply)
+{
+    struct cairn_problem why = {0};
+    struct announced a;
+    uint32_t next = UINT32_MAX, open = 0;
+    int err = check_query_experiment(in, request->query, &why);
+    if (err == 0 && !read_query(request->query, &a)) {
+        err = problem_set(&why, CAIRN_ERR_MALFORMED, NULL,
+                          "the query must name round, origin and first");
+    }
+    if (err == 0) {
+        pthread_mutex_lock(&in->lock);
+        err = wait_for_room(in, &a, &next, &open, &why);
+        pthread_mutex_unlock(&in->lock);
+    }
+    if (err == 0) {
+        answer_json(reply, json_pack("{s:I, s:I}", "next", (json_int_t)next, "round",
+                                     (json_int_t)open));
+    } else {
+        refuse(in, reply, &why, next, open);
+    }
+}
+
+/* ---- sums ---- */
 
 bool receiver_take(struct receiver *in, struct fed_sum *out)
 {
@@ -152,6 +293,16 @@ bool receiver_take(struct receiver *in, struct fed_sum *out)
     return ready;
 }
 
+enum fed_close receiver_closing(struct receiver *in, struct fed_closing *closing,
+                                uint64_t *again_ns)
+{
+    pthread_mutex_lock(&in->lock);
+    const enum fed_close verdict =
+        fed_closing_check(closing, clock_now_ns(in->host->clock), in->fold, again_ns);
+    pthread_mutex_unlock(&in->lock);
+    return verdict;
+}
+
 void receiver_waiting_for(struct receiver *in, const char *(*name)(void *ctx, uint32_t node),
                           void *ctx, char *text, size_t size)
 {
@@ -161,11 +312,20 @@ void receiver_waiting_for(struct receiver *in, const char *(*name)(void *ctx, ui
     uint32_t origin, next;
     bool live;
     for (size_t i = 0; used < size && fed_fold_missing(in->fold, i, &origin, &next, &live); i++) {
-        const int n = snprintf(text + used, size - used, "%s%s (%u frames came)",
-                               used > 0 ? ", " : "", name(ctx, origin), (unsigned)next);
+        const int n = snprintf(text + used, size - used, "%s%s (%s%u frames came)",
+                               used > 0 ? ", " : "", name(ctx, origin), live ? "" : "dead, ",
+                               (unsigned)next);
         used += n > 0 ? (size_t)n : 0;
     }
     pthread_mutex_unlock(&in->lock);
+}
+
+uint32_t receiver_through(struct receiver *in)
+{
+    pthread_mutex_lock(&in->lock);
+    const uint32_t clients = fed_fold_through(in->fold);
+    pthread_mutex_unlock(&in->lock);
+    return clients;
 }
 
 double receiver_fold_seconds(struct receiver *in)
@@ -174,4 +334,12 @@ double receiver_fold_seconds(struct receiver *in)
     const double seconds = in->fold_s;
     pthread_mutex_unlock(&in->lock);
     return seconds;
+}
+
+uint64_t receiver_refused(struct receiver *in)
+{
+    pthread_mutex_lock(&in->lock);
+    const uint64_t refused = in->refused;
+    pthread_mutex_unlock(&in->lock);
+    return refused;
 }

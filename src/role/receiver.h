@@ -4,42 +4,79 @@
 
 #include <pthread.h>
 
+#include "closing.h"
 #include "fold.h"
 #include "role.h"
 
 /**
- * Where batches arrive: a fold behind a lock, spoken to over HTTP. A switch
- * and the aggregator each hold one. Internally locked.
+ * Where batches arrive: a fold behind a lock, spoken to over HTTP. A folding
+ * switch and the aggregator each hold one. Internally locked.
+ *
+ *   POST .../receive?exp=E&round=R&origin=O&first=I   a batch; what the query tells is checked before the body
+ *                                                     is read, so a refusal costs no upload
+ *   GET  .../next?...                                 the same query; waits a moment for room in the window
+ *
+ * Both answer {"next", "round"}; 409 and 503 name "next" too, 410 names the open "round".
  */
 struct receiver {
     pthread_mutex_t lock;
+    pthread_cond_t moved; /* the window has moved, or another round is open */
     struct fed_fold *fold;
     const struct fed_plan *plan;
     uint8_t experiment[WIRE_EXPERIMENT];
-    double fold_s; /* spent adding, in this round */
+    size_t batch_limit; /* bytes */
+    double fold_s;      /* spent adding, in this round */
+    uint64_t refused;   /* late frames, duplicates and the like since the start */
     const struct role_host *host;
 };
 
-/** @param plan  borrowed.  @retval CAIRN_ERR_NO_MEMORY */
+/**
+ * @param plan    borrowed
+ * @param window  frames held at most
+ * @param batch_limit  bytes of a body
+ * @retval CAIRN_ERR_NO_MEMORY
+ */
 CAIRN_MUST_CHECK int receiver_init(struct receiver *in, const struct role_host *host,
                                    const struct fed_plan *plan, const struct fed_stream *streams,
-                                   size_t n_streams, const uint8_t experiment[WIRE_EXPERIMENT]);
+                                   size_t n_streams, uint32_t window, size_t batch_limit,
+                                   const uint8_t experiment[WIRE_EXPERIMENT]);
 void receiver_release(struct receiver *in);
 
-void receiver_open(struct receiver *in, uint32_t round);
+/** Begin a round, or begin it again, at frame `first`. */
+void receiver_open(struct receiver *in, uint32_t round, uint32_t first);
+/** Nothing more is taken in for this round. */
+void receiver_close(struct receiver *in);
+/** The parent has, or this node has opened, everything below `base`. */
+void receiver_move(struct receiver *in, uint32_t base);
+/** Wait for this stream, or don't. */
+void receiver_set_live(struct receiver *in, uint32_t origin, bool live);
+
+/** On the headers of a batch: body bytes allowed, or *refusal filled. */
+size_t receiver_admit(struct receiver *in, const char *query, struct http_reply *refusal);
 /** POST of a batch. Wakes the host when a sum is complete. */
 void receiver_handle(struct receiver *in, const struct http_request *request,
                      struct http_reply *reply);
+/** GET of the next index. */
+void receiver_next(struct receiver *in, const struct http_request *request,
+                   struct http_reply *reply);
+
 /** The next complete sum in index order. @return false when there is none */
 bool receiver_take(struct receiver *in, struct fed_sum *out);
-/** "127.0.0.4:5000 (0 of 3 frames)", ... of streams that are not through. names: address by node number. */
+/** Is it time to close? As fed_closing_check. */
+enum fed_close receiver_closing(struct receiver *in, struct fed_closing *closing,
+                                uint64_t *again_ns);
+/** "127.0.0.4:5000 (0 of 3 frames)", ... of streams that are not through. name: address by node number. */
 void receiver_waiting_for(struct receiver *in, const char *(*name)(void *ctx, uint32_t node),
                           void *ctx, char *text, size_t size);
+/** Clients whose whole update has arrived. */
+uint32_t receiver_through(struct receiver *in);
 /** Seconds spent adding since the round was opened. */
 double receiver_fold_seconds(struct receiver *in);
+/** Batches that were refused since the start. */
+uint64_t receiver_refused(struct receiver *in);
 
 /**
- * Is this batch of this experiment? Used before a dumb switch passes it on, too.
+ * Is this of this experiment? Used before a dumb switch passes a batch on, too.
  * @retval CAIRN_ERR_UNKNOWN  names both
  */
 CAIRN_MUST_CHECK int receiver_check_experiment(const uint8_t expected[WIRE_EXPERIMENT],

@@ -171,8 +171,10 @@ json_t *roundlog_document(struct roundlog *log)
     pthread_mutex_lock(&log->lock);
     json_t *copy = json_deep_copy(log->entries);
     json_t *doc = document(log);
-    if (copy != NULL && doc != NULL) {
+    if (doc != NULL && copy != NULL) {
         json_object_set_new(doc, "iteration", copy);
+    } else {
+        json_decref(copy);
     }
     pthread_mutex_unlock(&log->lock);
     return doc;

@@ -86,7 +86,7 @@ def bodies(stream, path):
     for match in re.finditer(rb"POST (\S+) HTTP/1\.1\r\n(.*?)\r\n\r\n", stream, re.S):
         length = re.search(rb"content-length: *(\d+)", match[2], re.I)
         body = stream[match.end() : match.end() + int(length[1])]
-        if match[1] == path:
+        if match[1].partition(b"?")[0] == path:
             found.append(body)
     return found
 

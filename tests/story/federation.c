@@ -248,7 +248,7 @@ struct federation *federation_new(const struct federation_options *options)
         err = make_member(f, i);
     }
     if (err == 0) {
-        err = aggregator_new(&f->config, text, node_host(f->members[0].node), &f->aggregator, &why);
+        err = aggregator_new(&f->config, text, AGGREGATOR_ANEW, node_host(f->members[0].node), &f->aggregator, &why);
     }
     if (err != 0) {
         fprintf(stderr, "the federation cannot start: %d %s\n", err, why.what);

@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * How an aggregator comes to be. It looks into the run's folder first: an unfinished run of the same config is gone on
+ * with, under the same keys, so that the other nodes need not be told anything new. Otherwise a
+ * new run is made up.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "aggregation.h"
+#include "json.h"
+#include "log.h"
+#include "secret.h"
+#include "sizes.h"
+
+static void aggregator_free(struct role *role)
+{
+    struct aggregator *a = aggregator_of(role);
+    aggregation_release_nodes(a);
+    receiver_release(&a->receiver);
+    if (a->log_ready) {
+        roundlog_release(&a->log);
+    }
+    if (a->lock_ready) {
+        pthread_mutex_destroy(&a->lock);
+    }
+    if (a->trainer != NULL) {
+        a->trainer->free(a->trainer);
+    }
+    he_secret_key_free(a->secret);
+    he_crew_free(a->crew);
+    parallel_free(a->team);
+    json_decref(a->summary);
+    json_decref(a->contributions);
+    for (size_t i = 0; i < a->n_taken; i++) {
+        fed_sum_release(&a->taken[i]);
+    }
+    buf_release(&a->message);
+    buf_release(&a->frame);
+    buf_release(&a->public_key);
+    ledger_state_release(&a->resumed);
+    ledger_close(a->ledger);
+    free(a->streams);
+    free(a->model);
+    free(a->steps);
+    free(a->largest);
+    if (a->sums != NULL) {
+        secret_wipe(a->sums, a->plan.frame_params * sizeof *a->sums);
+    }
+    free(a->sums);
+    free(a);
+}
+
+static int make_plan(struct aggregator *a, struct cairn_problem *why)
+{
+    const struct fed_settings *s = &a->config->settings;
+    struct he_params he;
+    int err = a->host->trainer(a->host->ctx, s, 0, 0, &a->trainer, why);
+    if (err == 0) {
+        err = he_params_choose(s->profile, s->value_bits, a->config->tree.n_clients, &he, why);
+    }
+    return err != 0 ? err
+                    : fed_plan_init(&a->plan, &he, a->trainer->shape->n_params, s->frame_params,
+                                    a->config->tree.n_clients, s->batch_bytes, why);
+}
+
+static int make_arrays(struct aggregator *a)
+{
+    const size_t n = a->plan.n_params, tensors = a->trainer->shape->n_tensors;
+    a->model = size_alloc_array(n, sizeof(float));
+    a->steps = size_alloc_array(tensors, sizeof(double));
+    a->largest = size_alloc_array(tensors, sizeof(double));
+    a->sums = size_alloc_array(a->plan.frame_params, sizeof(int64_t));
+    a->contributions = json_array();
+    if (a->model == NULL || a->steps == NULL || a->largest == NULL || a->sums == NULL ||
+        a->contributions == NULL) {
+        return CAIRN_ERR_NO_MEMORY;
+    }
+    a->trainer->initial(a->trainer, a->config->settings.seed, a->model);
+    return 0;
+}
+
+/* ---- a new run ---- */
+
+/* Key pair, nonce and id of this run. */
+static int make_session(struct aggregator *a, struct cairn_problem *why)
+{
+    struct secret_rng *rng = NULL;
+    struct he_public_key *key = NULL;
+    int err = random_from_system(a->id, sizeof a->id);
+    if (err == 0) {
+        err = random_from_system(a->nonce, sizeof a->nonce);
+    }
+    if (err == 0 && a->plan.he.profile != HE_NONE) {
+        err = secret_rng_new(&rng);
+        if (err == 0) {
+            err = he_keygen(&a->plan.he, rng, &a->secret, &key);
+        }
+        if (err == 0) {
+            err = he_public_key_write(key, &a->public_key);
+        }
+    }
+    he_public_key_free(key);
+    secret_rng_free(rng);
+    return err == 0 ? 0 : problem_set(why, err, NULL, "no keys for this run: %s",
+                                      cairn_error_sentence(err));
+}
+
+/* ---- a run that goes on ---- */
+
+static int resume_run(struct aggregator *a, struct span text, struct cairn_problem *why)
+{
+    const struct fed_settings *s = &a->config->settings;
+    struct ledger_state *from = &a->resumed;
+    int err = ledger_resume(a->ledger, a->trainer->shape, a->model, from, why);
+    if (err != 0) {
+        return err;
+    }
+    a->begun = true;
+    memcpy(a->id, from->session.id, sizeof a->id);
+    memcpy(a->nonce, from->session.nonce, sizeof a->nonce);
+    a->secret = from->secret;
+    from->secret = NULL;
+    memcpy(a->largest, from->largest, a->trainer->shape->n_tensors * sizeof *a->largest);
+    err = buf_append(&a->public_key, from->session.public_key.data, from->session.public_key.size);
+    if (err != 0) {
+        return problem_set(why, err, NULL, "no memory for the public key");
+    }
+    log_line(LOG_INFO, "going on with the unfinished run in %s: %u of %u rounds are done",
+             a->run.path, (unsigned)from->committed, (unsigned)a->config->iterations);
+    return runfolder_resume(&a->run, s->runs_dir, s->experiment, text, from->committed, why);
+}
+
+static int check_resume(enum ledger_found found, enum aggregator_resume wanted,
+                        const char *path, struct cairn_problem *why)
+{
+    if (wanted == AGGREGATOR_RESUME && found != LEDGER_UNFINISHED) {
+        return problem_set(why, CAIRN_ERR_CONFIG,
+                           found == LEDGER_OTHER_CONFIG
+                               ? "use the config that the run was started with (config.json in that "
+                                 "folder), or leave out --resume to start anew"
+                               : "leave out --resume to start it",
+                           found == LEDGER_OTHER_CONFIG
+                               ? "the unfinished run in %s has another config"
+                               : "there is no unfinished run in %s",
+                           path);
+    }
+    if (found == LEDGER_OTHER_CONFIG) {
+        log_line(LOG_WARNING, "the unfinished run of another config in %s is given up", path);
+    }
+    return 0;
+}
+
+/* New or going on, as the run's folder and the caller have it. */
+static int make_run(struct aggregator *a, struct span text, enum aggregator_resume wanted,
+                    struct cairn_problem *why)
+{
+    const struct fed_settings *s = &a->config->settings;
+    enum ledger_found found = LEDGER_NOTHING;
+    json_t *document = json_parse(text, "the config", why);
+    int err = document == NULL ? CAIRN_ERR_CONFIG : json_digest(document, a->config_digest);
+    json_decref(document);
+    runfolder_locate(&a->run, s->runs_dir, s->experiment);
+    if (err == 0) {
+        err = ledger_open(a->run.path, a->host->address, fed_plan_frame_bytes(&a->plan),
+                          &a->ledger, why);
+    }
+    if (err == 0 && wanted != AGGREGATOR_ANEW) {
+        err = ledger_look(a->ledger, a->config_digest, &found, why);
+    }
+    if (err == 0) {
+        err = check_resume(found, wanted, a->run.path, why);
+    }
+    if (err != 0 || found == LEDGER_UNFINISHED) {
+        return err != 0 ? err : resume_run(a, text, why);
+    }
+    err = make_session(a, why);
+    return err != 0 ? err : runfolder_begin(&a->run, s->runs_dir, s->experiment, text, why);
+}
+
+/* ---- both ---- */
+
+static int make_receiver(struct aggregator *a)
+{
+    const struct fed_settings *s = &a->config->settings;
+    const int err = fed_tree_streams(&a->config->tree, 0, &a->streams, &a->n_streams);
+    return err != 0 ? err
+                    : receiver_init(&a->receiver, a->host, &a->plan, a->streams, a->n_streams,
+                                    fed_plan_window(&a->plan, s->window_bytes, s->batch_bytes),
+                                    fed_plan_batch_limit(&a->plan, s->batch_bytes), a->id);
+}
+
+static int make_team(struct aggregator *a)
+{
+    if (a->secret == NULL) {
+        return 0;
+    }
+    const int err = parallel_new(a->config->settings.server_threads, &a->team);
+    return err != 0 ? err : he_crew_new(&a->plan.he, a->team, &a->crew);
+}
+
+static int make_aggregator(struct aggregator *a, struct span text, enum aggregator_resume wanted,
+                           struct cairn_problem *why)
+{
+    int err = make_plan(a, why);
+    if (err == 0) {
+        err = make_arrays(a);
+    }
+    if (err == 0) {
+        err = make_run(a, text, wanted, why);
+    }
+    if (err == 0) {
+        err = make_team(a);
+    }
+    if (err == 0) {
+        err = make_receiver(a);
+    }
+    if (err == 0) {
+        err = aggregation_make_nodes(a);
+    }
+    if (err == 0) {
+        err = roundlog_init(&a->log, a->host, aggregation_node(a, 0)->address, "aggregator",
+                            a->config->settings.experiment);
+        a->log_ready = err == 0;
+    }
+    return err;
+}
+
+int aggregator_new(const struct fed_config *config, struct span text,
+                   enum aggregator_resume wanted, const struct role_host *host, struct role **out,
+                   struct cairn_problem *why)
+{
+    struct aggregator *a = calloc(1, sizeof *a);
+    if (a == NULL) {
+        return problem_set(why, CAIRN_ERR_NO_MEMORY, NULL, "no memory for an aggregator");
+    }
+    a->host = host;
+    a->config = config;
+    a->role = (struct role){.name = "aggregator",
+                            .routes = aggregation_routes,
+                            .step = aggregation_step,
+                            .status = aggregation_status,
+                            .log = aggregation_log,
+                            .free = aggregator_free};
+    pthread_mutex_init(&a->lock, NULL);
+    a->lock_ready = true;
+    const int err = make_aggregator(a, text, wanted, why);
+    if (err != 0) {
+        if (why->code == 0) {
+            problem_set(why, err, NULL, "the aggregator cannot start: %s",
+                        cairn_error_sentence(err));
+        }
+        aggregator_free(&a->role);
+        return err;
+    }
+    a->began_ns = aggregation_now_ns(a);
+    aggregation_begin_waiting(a, config->settings.start_timeout_s);
+    *out = &a->role;
+    return 0;
+}
