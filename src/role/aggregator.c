@@ -511,6 +511,13 @@ static int check_barren(struct aggregator *a, struct cairn_problem *why)
                        a->missing[0] != '\0' ? a->missing : "samples of those who delivered");
 }
 
+/* The steps go with a commit: a tensor whose update was all zero keeps the one it had. */
+static struct span steps_bytes(const struct aggregator *a)
+{
+    return (struct span){(const uint8_t *)a->steps,
+                         a->trainer->shape->n_tensors * sizeof *a->steps};
+}
+
 static int commit(struct aggregator *a, struct cairn_problem *why)
 {
     int err = a->trainer->evaluate(a->trainer, a->model, &a->metrics, why);
@@ -519,7 +526,7 @@ static int commit(struct aggregator *a, struct cairn_problem *why)
     }
     return err != 0 ? err
                     : ledger_commit(a->ledger, a->round.number, a->trainer->shape, a->model,
-                                    a->largest, (struct span){0}, why);
+                                    a->largest, steps_bytes(a), why);
 }
 
 static uint64_t end_rounds(struct aggregator *a)

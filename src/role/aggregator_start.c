@@ -11,6 +11,7 @@
 #include "aggregation.h"
 #include "json.h"
 #include "log.h"
+#include "quantiser.h"
 #include "secret.h"
 #include "sizes.h"
 
@@ -78,6 +79,7 @@ static int make_arrays(struct aggregator *a)
         return CAIRN_ERR_NO_MEMORY;
     }
     a->trainer->initial(a->trainer, a->config->settings.seed, a->model);
+    quantiser_choose_steps(a->trainer->shape, a->config->settings.value_bits, NULL, a->steps);
     return 0;
 }
 
@@ -123,6 +125,9 @@ static int resume_run(struct aggregator *a, struct span text, struct cairn_probl
     a->secret = from->secret;
     from->secret = NULL;
     memcpy(a->largest, from->largest, a->trainer->shape->n_tensors * sizeof *a->largest);
+    if (from->history.size == a->trainer->shape->n_tensors * sizeof *a->steps) {
+        memcpy(a->steps, from->history.data, from->history.size); /* none before the first commit */
+    }
     err = buf_append(&a->public_key, from->session.public_key.data, from->session.public_key.size);
     if (err != 0) {
         return problem_set(why, err, NULL, "no memory for the public key");
