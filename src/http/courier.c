@@ -2,8 +2,9 @@
 /*
  * The courier: one thread, one curl multi handle, and the list of what is under way.
  *
- * Only the courier's thread touches curl, with one exception that curl allows: whoever sends or
- * cancels wakes it with curl_multi_wakeup. Everything else between threads is the list and its
+ * Only the courier's thread touches curl, without exception: whoever sends or
+ * cancels wakes it by an eventfd (curl_multi_wakeup sends on a socket, and what it sends can
+ * fail). Everything else between threads is the list and its
  * marks, under one mutex. An errand stays in the list until its `done` has returned, so that
  * cancelling is: mark it, wake the thread, wait until it is not in the list.
  *
@@ -16,6 +17,8 @@
 #include <limits.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 #include "clock.h"
 #include "transfer.h"
@@ -39,6 +42,7 @@ struct errand {
 };
 
 struct http_courier {
+    int wake_fd; /* -1 = none */
     CURLM *multi;
     struct http_client_options options;
     pthread_t thread;
@@ -232,6 +236,14 @@ static bool is_over(struct http_courier *c)
     return over;
 }
 
+static void wake(const struct http_courier *c)
+{
+    const uint64_t one = 1;
+    /* A full counter (EAGAIN) means that a wake is under way already. */
+    const ssize_t written = write(c->wake_fd, &one, sizeof one);
+    (void)written;
+}
+
 static void *carry(void *arg)
 {
     struct http_courier *c = arg;
@@ -240,7 +252,11 @@ static void *carry(void *arg)
         CURLMcode broken = curl_multi_perform(c->multi, &running);
         land_finished(c);
         if (broken == CURLM_OK) {
-            broken = curl_multi_poll(c->multi, NULL, 0, next_stall_ms(c), NULL);
+            struct curl_waitfd woken = {.fd = c->wake_fd, .events = CURL_WAIT_POLLIN};
+            broken = curl_multi_poll(c->multi, &woken, 1, next_stall_ms(c), NULL);
+            uint64_t wakes;
+            const ssize_t drained = read(c->wake_fd, &wakes, sizeof wakes);
+            (void)drained; /* EAGAIN: it was something else */
         }
         if (broken != CURLM_OK) {
             land_all(c);
@@ -279,7 +295,7 @@ void http_courier_send(struct http_courier *c, struct http_exchange *x,
     pthread_mutex_lock(&c->mutex);
     append(c, e);
     pthread_mutex_unlock(&c->mutex);
-    curl_multi_wakeup(c->multi);
+    wake(c);
 }
 
 void http_courier_cancel(struct http_courier *c, struct http_exchange *x)
@@ -288,7 +304,7 @@ void http_courier_cancel(struct http_courier *c, struct http_exchange *x)
     for (struct errand *e = find_exchange(c, x); e; e = find_exchange(c, x)) {
         e->given_up = true;
         c->giving_up = true;
-        curl_multi_wakeup(c->multi);
+        wake(c);
         pthread_cond_wait(&c->ended, &c->mutex);
     }
     pthread_mutex_unlock(&c->mutex);
@@ -346,6 +362,9 @@ static void release(struct http_courier *c)
         c->spare = next;
     }
     curl_multi_cleanup(c->multi);
+    if (c->wake_fd >= 0) {
+        close(c->wake_fd);
+    }
     pthread_cond_destroy(&c->ended);
     pthread_mutex_destroy(&c->mutex);
     free(c);
@@ -358,7 +377,8 @@ static int start(struct http_courier *c)
     }
     curl_multi_setopt(c->multi, CURLMOPT_MAXCONNECTS, (long)MAX_KEPT);
     /* without descriptors curl makes a handle that nobody can wake, and says so only here */
-    if (curl_multi_wakeup(c->multi) != CURLM_OK ||
+    c->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (c->wake_fd < 0 || curl_multi_wakeup(c->multi) != CURLM_OK ||
         pthread_create(&c->thread, NULL, carry, c) != 0) {
         return CAIRN_ERR_ENVIRONMENT;
     }
@@ -377,6 +397,7 @@ int http_courier_new(const struct http_client_options *options, struct http_cour
     if (!c) {
         return CAIRN_ERR_NO_MEMORY;
     }
+    c->wake_fd = -1;
     c->options = transfer_options(options);
     pthread_mutex_init(&c->mutex, NULL);
     pthread_cond_init(&c->ended, NULL);
@@ -398,7 +419,7 @@ void http_courier_free(struct http_courier *c)
     pthread_mutex_lock(&c->mutex);
     c->stopping = true;
     pthread_mutex_unlock(&c->mutex);
-    curl_multi_wakeup(c->multi);
+    wake(c);
     pthread_join(c->thread, NULL);
     release(c);
 }
