@@ -212,6 +212,14 @@ static bool is_seeded(struct secret_rng *rng)
     return rng->state->alive != 0;
 }
 
+/* Kernels before 4.14 refuse the advice. An emulator may nod at every advice and follow none
+ * (qemu-user 7.2 does): one that does not refuse what is no advice either is not believed. */
+static bool ask_to_wipe_on_fork(void *pages, size_t size)
+{
+    const int no_advice = -1;
+    return madvise(pages, size, MADV_WIPEONFORK) == 0 && madvise(pages, size, no_advice) != 0;
+}
+
 static bool new_state(struct secret_rng *rng)
 {
     long page = sysconf(_SC_PAGESIZE);
@@ -223,9 +231,9 @@ static bool new_state(struct secret_rng *rng)
     if (!rng->state) {
         return false;
     }
-    /* A whole number of pages begins at a page. Kernels before 4.14 do not know the advice. */
+    /* a whole number of pages begins at a page */
     rng->wiped_on_fork = (uintptr_t)rng->state % (size_t)page == 0 &&
-                         madvise(rng->state, rng->state_size, MADV_WIPEONFORK) == 0;
+                         ask_to_wipe_on_fork(rng->state, rng->state_size);
     rng->pid = getpid();
     return true;
 }
