@@ -86,6 +86,12 @@ static void test_cpu__agrees_with_the_kernel(void **state)
 {
     (void)state;
     static char line[16384];
+#if !defined(__x86_64__) /* where under qemu the file is about the machine around it */
+    enum cpu_rung only;
+    assert_int_equal(cpu_rung(&only, NULL), CAIRN_OK);
+    assert_int_equal(only, CPU_RUNG_C);
+    skip();
+#endif
     if (!cpuinfo("flags", line, sizeof line)) {
         skip();
     }

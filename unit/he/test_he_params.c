@@ -161,7 +161,8 @@ static void test_he_params__identity(void **state)
     (void)state;
     struct he_params a = choose(HE_CAPSULE, 16, 15), b = choose(HE_CAPSULE, 16, 15);
     assert_string_equal(a.id, "capsule-2048-50-b16-n15-L2-K45-key-L2-K24+30");
-    assert_memory_equal(&a, &b, sizeof a);
+    assert_string_equal(b.id, a.id);
+    assert_int_equal(b.short_id, a.short_id);
     assert_int_not_equal(a.short_id, choose(HE_CAPSULE, 16, 14).short_id);
     assert_string_equal(choose(HE_NONE, 16, 15).id, "none-b16-n15-w32");
     assert_string_equal(choose(HE_NONE, 32, 2).id, "none-b32-n2-w64");
