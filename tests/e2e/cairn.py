@@ -24,6 +24,9 @@ import zlib
 
 SOURCE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BIN = os.environ.get("CAIRN_BIN", os.path.join(SOURCE, "build/release/cairn"))
+RECOMPUTE = os.environ.get(
+    "CAIRN_RECOMPUTE", os.path.join(SOURCE, "build/release/tests/recompute/recompute")
+)
 IMAGES, LABELS = 2051, 2049
 FILES = {
     "train-images": ("train-images-idx3-ubyte", IMAGES),
@@ -229,6 +232,13 @@ def batch_bytes(experiment, round_, origin, first, frames):
 
 
 # ---- processes ----
+
+
+def recompute(config, rounds, data=None):
+    """Digest of the model that a run must have come to, from its config and its rounds.jsonl."""
+    done = subprocess.run([RECOMPUTE, config, rounds] + (["--data", data] if data else []),
+                          stdout=subprocess.PIPE, text=True, timeout=120, check=True)
+    return done.stdout.strip()
 
 
 def children_of_mine(marker):
