@@ -40,6 +40,7 @@ enum { BARREN_ROUNDS = 3 };   /* rounds in a row without a single opened frame t
 struct peer {
     struct buf config; /* its document */
     char digest[DIGEST_HEX_SIZE];
+    char path[DIGEST_HEX_SIZE + 24]; /* "/config?digest=..." */
     uint64_t samples; /* clients: as reported when it took its config */
     struct backoff backoff; /* of asking for its log */
 };
@@ -120,6 +121,8 @@ const struct fed_node *aggregation_node(const struct aggregator *a, uint32_t nod
 void CAIRN_PRINTF(2, 3) aggregation_say(struct aggregator *a, const char *format, ...);
 void aggregation_fail(struct aggregator *a, const struct cairn_problem *why);
 void aggregation_set_state(struct aggregator *a, enum aggregator_state state);
+/** Clients that a sum needs to be opened, as far as round.quorum goes. */
+uint32_t aggregation_quorum(const struct aggregator *a);
 /** Something is waited for, this long at most; after a while without it, it is said who is missing. */
 void aggregation_begin_waiting(struct aggregator *a, double seconds);
 /** Not there yet. @return when to look again */

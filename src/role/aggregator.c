@@ -132,7 +132,7 @@ static void set_model_moves(struct aggregator *a, bool moves)
     pthread_mutex_unlock(&a->lock);
 }
 
-static uint32_t quorum_of(const struct aggregator *a)
+uint32_t aggregation_quorum(const struct aggregator *a)
 {
     const uint32_t clients = a->config->tree.n_clients;
     return fed_quorum(&a->config->settings, clients, clients);
@@ -143,7 +143,7 @@ static void begin_round(struct aggregator *a, uint32_t number)
 {
     const struct fed_settings *s = &a->config->settings;
     const uint64_t now = aggregation_now_ns(a);
-    fed_round_begin(&a->round, number, a->plan.n_frames, s->privacy_floor, quorum_of(a));
+    fed_round_begin(&a->round, number, a->plan.n_frames, s->privacy_floor, aggregation_quorum(a));
     a->entry = (struct roundlog_entry){.round = number,
                                        .start_us = a->host->clock->wall_us(a->host->clock->ctx)};
     a->round_began_ns = now;
@@ -154,7 +154,7 @@ static void begin_round(struct aggregator *a, uint32_t number)
     json_array_clear(a->contributions);
     set_model_moves(a, true); /* until the round is given out */
     fed_closing_begin(&a->closing, now, a->deadline_ns,
-                      fed_grace_s(s, fed_tree_height(&a->config->tree, 0)), quorum_of(a));
+                      fed_grace_s(s, fed_tree_height(&a->config->tree, 0)), aggregation_quorum(a));
 }
 
 static int give_out_round(struct aggregator *a, uint32_t first, struct cairn_problem *why)
@@ -418,30 +418,6 @@ static uint64_t restore_round(struct aggregator *a)
     return err == 0 ? 0 : UINT64_MAX;
 }
 
-static uint64_t end_rounds(struct aggregator *a);
-
-static uint64_t step_ready(struct aggregator *a)
-{
-    pthread_mutex_lock(&a->lock);
-    const bool start = a->config->settings.autostart || a->start_asked || a->resumed.open > 0 ||
-                       a->resumed.committed > 0;
-    pthread_mutex_unlock(&a->lock);
-    if (!start) {
-        return UINT64_MAX;
-    }
-    a->began_ns = aggregation_now_ns(a);
-    if (a->resumed.open > 0) {
-        return restore_round(a);
-    }
-    const uint32_t committed = a->resumed.committed;
-    ledger_state_release(&a->resumed);
-    if (committed >= a->config->iterations) { /* only the end was missing */
-        a->round.number = committed;
-        return end_rounds(a);
-    }
-    return open_round(a, committed + 1);
-}
-
 /* ---- a round ends ---- */
 
 static json_t *round_line(const struct aggregator *a)
@@ -501,7 +477,7 @@ static int check_barren(struct aggregator *a, struct cairn_problem *why)
     if (a->barren < BARREN_ROUNDS) {
         return 0;
     }
-    const uint32_t quorum = quorum_of(a), floor = a->config->settings.privacy_floor;
+    const uint32_t quorum = aggregation_quorum(a), floor = a->config->settings.privacy_floor;
     const uint32_t fewest = quorum > floor ? quorum : floor;
     return problem_set(why, CAIRN_ERR_QUORUM,
                        "look at the nodes with `cairn status`; then start the aggregator again, which goes on "
@@ -546,7 +522,10 @@ static uint64_t close_round(struct aggregator *a)
 {
     struct cairn_problem why = {0};
     a->entry.fold_s = receiver_fold_seconds(&a->receiver);
-    int err = commit(a, &why);
+    int err = ledger_closing(a->ledger, a->round.number, &why);
+    if (err == 0) {
+        err = commit(a, &why);
+    }
     if (err == CAIRN_ERR_STORAGE) {
         const uint64_t retry = wait_for_disk(a, &why);
         if (retry != 0) {
@@ -568,6 +547,28 @@ static uint64_t close_round(struct aggregator *a)
     }
     return a->round.number < a->config->iterations ? open_round(a, a->round.number + 1)
                                                    : end_rounds(a);
+}
+
+static uint64_t step_ready(struct aggregator *a)
+{
+    pthread_mutex_lock(&a->lock);
+    const bool start = a->config->settings.autostart || a->start_asked || a->resumed.open > 0 ||
+                       a->resumed.committed > 0;
+    pthread_mutex_unlock(&a->lock);
+    if (!start) {
+        return UINT64_MAX;
+    }
+    a->began_ns = aggregation_now_ns(a);
+    if (a->resumed.open > 0) {
+        return restore_round(a);
+    }
+    const uint32_t committed = a->resumed.committed;
+    ledger_state_release(&a->resumed);
+    if (committed >= a->config->iterations) { /* only the end was missing */
+        a->round.number = committed;
+        return end_rounds(a);
+    }
+    return open_round(a, committed + 1);
 }
 
 /* Time is up, or enough clients are through: say who is missing, and take no more. */
@@ -592,7 +593,9 @@ static uint64_t step_collecting(struct aggregator *a)
         if (reason == FED_CLOSE_GRACE || reason == FED_CLOSE_DEADLINE) {
             close_fold(a, reason, who);
         }
-        again = closing_again < again ? closing_again : again;
+        if (reason == FED_WAIT && closing_again < again) {
+            again = closing_again;
+        }
     }
     if (take_sums(a, &again, &why) != 0) {
         aggregation_fail(a, &why);
@@ -728,14 +731,7 @@ static void handle_piece(struct role *role, const struct http_request *request,
         err = write_piece(a, &asked, &bytes, &why);
     }
     pthread_mutex_unlock(&a->lock);
-    if (err == 0) {
-        pieces_answer(reply, &bytes);
-    } else if (err == CAIRN_ERR_CLOSED) {
-        answer_problem_with(reply, &why, "round", open);
-    } else {
-        reply->retry_after_s = err == CAIRN_ERR_BUSY ? 1 : 0;
-        http_reply_problem(reply, &why);
-    }
+    pieces_answer(reply, err, &why, open, &bytes);
 }
 
 static void handle_train(struct role *role, const struct http_request *request,

@@ -262,6 +262,14 @@ static void stall(struct client *c, const struct cairn_problem *why)
     set_state(c, CLIENT_STALLED);
 }
 
+/* Frames without contributors go up, so that nobody waits for this client's update. */
+static void sit_out(struct client *c, const struct cairn_problem *why)
+{
+    c->sits_out = true;
+    note_trouble(c, why);
+    log_line(LOG_ERROR, "round %u: sits out", (unsigned)c->round);
+}
+
 /* ---- the model ---- */
 
 static void take_weights(struct client *c, const struct wire_model *m)
@@ -383,7 +391,7 @@ static int take_piece(struct client *c, struct cairn_problem *why)
         backoff_reset(&c->fetch_backoff);
         return 0;
     }
-    if (answer_is_temporary(x) || err == CAIRN_ERR_INTEGRITY) {
+    if (answer_is_temporary(x) || err == CAIRN_ERR_INTEGRITY || err == CAIRN_ERR_MALFORMED) {
         backoff_failed(&c->fetch_backoff, clock_now_ns(c->host->clock), c->uplink.origin,
                        x->retry_after_s);
         log_line(LOG_WARNING, "round %u: %s; trying again", (unsigned)c->round, why->what);
@@ -400,8 +408,9 @@ static uint64_t fetch_pieces(struct client *c)
         if (flight_landed(&c->fetch)) {
             const int err = take_piece(c, &why);
             flight_clear(&c->fetch);
-            if (err != 0) {
-                stall(c, &why); /* the round is over, or this model is none of ours */
+            if (err != 0) { /* it came too late for this model: its parent need not wait for it */
+                sit_out(c, &why);
+                set_state(c, CLIENT_SENDING);
                 return UINT64_MAX;
             }
             continue;
@@ -425,16 +434,51 @@ static uint64_t fetch_pieces(struct client *c)
 
 /* ---- training ---- */
 
-/* The update of a trainer that tells it run by run. */
-static void owe_runs(struct client *c)
+/* Each run of the update of a trainer that tells it run by run. */
+static int for_each_run(struct client *c,
+                        int (*use)(struct client *c, const float *run, size_t first, size_t n,
+                                   struct cairn_problem *why),
+                        struct cairn_problem *why)
 {
     float run[4096];
     const size_t n = c->plan.n_params, most = sizeof run / sizeof run[0];
-    for (size_t first = 0; first < n; first += most) {
+    int err = 0;
+    for (size_t first = 0; err == 0 && first < n; first += most) {
         const size_t here = n - first < most ? n - first : most;
         c->trainer->update(c->trainer, c->round, c->assignment->self.index, first, here, run);
-        quantiser_add(run, c->owed + first, here);
+        err = use(c, run, first, here, why);
     }
+    secret_wipe(run, sizeof run);
+    return err;
+}
+
+static int check_run(struct client *c, const float *run, size_t first, size_t n,
+                     struct cairn_problem *why)
+{
+    return quantiser_check_finite_part(c->trainer->shape, run, first, n, why);
+}
+
+static int owe_run(struct client *c, const float *run, size_t first, size_t n,
+                   struct cairn_problem *why)
+{
+    (void)why;
+    quantiser_add(run, c->owed + first, n);
+    return 0;
+}
+
+/* The update becomes owed, all of it or nothing. */
+static int owe_update(struct client *c, struct cairn_problem *why)
+{
+    int err;
+    if (c->trainer->by_run) {
+        err = for_each_run(c, check_run, why);
+        return err != 0 ? err : for_each_run(c, owe_run, why);
+    }
+    err = quantiser_check_finite(c->trainer->shape, c->local, why);
+    if (err == 0) {
+        quantiser_owe(c->global, c->local, c->owed, c->plan.n_params);
+    }
+    return err;
 }
 
 static void train_round(struct client *c)
@@ -444,17 +488,11 @@ static void train_round(struct client *c)
     const uint64_t from = clock_now_ns(c->host->clock);
     int err = c->trainer->train(c->trainer, c->global, c->local, c->assignment->settings.seed,
                                 c->round, c->assignment->self.index, &metrics, &why);
-    if (err == 0 && !c->trainer->by_run) {
-        err = quantiser_check_finite(c->trainer->shape, c->local, &why);
+    if (err == 0 && c->trainer->samples > 0) {
+        err = owe_update(c, &why);
     }
     if (err != 0) {
-        c->sits_out = true;
-        note_trouble(c, &why);
-        log_line(LOG_ERROR, "round %u: sits out", (unsigned)c->round);
-    } else if (c->trainer->samples > 0 && c->trainer->by_run) {
-        owe_runs(c);
-    } else if (c->trainer->samples > 0) {
-        quantiser_owe(c->global, c->local, c->owed, c->plan.n_params);
+        sit_out(c, &why);
     }
     c->settled = c->sits_out;
     c->entry.train_s = clock_seconds(from, clock_now_ns(c->host->clock));
@@ -547,9 +585,15 @@ static uint64_t send_batch(struct client *c)
         uplink_repeat(&c->uplink);
         return 0;
     }
-    if (build_ahead(c, c->next, &why) != 0) {
+    const int err = build_ahead(c, c->next, &why);
+    if (err == CAIRN_ERR_REFUSED) { /* these values cannot be encrypted, now or later */
         stall(c, &why);
         return UINT64_MAX;
+    }
+    if (err != 0) {
+        log_line(LOG_WARNING, "round %u: %s; trying again", (unsigned)c->round, why.what);
+        backoff_failed(&c->uplink.backoff, clock_now_ns(c->host->clock), c->uplink.origin, 0);
+        return c->uplink.backoff.retry_at_ns;
     }
     uplink_post(&c->uplink, &c->ahead.bytes, c->ahead.first, c->ahead.frames);
     c->ahead.frames = 0;

@@ -73,7 +73,7 @@ int pieces_read_query(const char *query, const struct fed_plan *plan,
         return problem_set(why, CAIRN_ERR_CLOSED, "wait for the next model",
                            "round %u is over, round %u is open", (unsigned)round, (unsigned)open);
     }
-    if (round > open) {
+    if (round > open || open == 0) {
         return problem_set(why, CAIRN_ERR_BUSY, "try again when the model has come down",
                            "round %u has not reached this node, which is in round %u",
                            (unsigned)round, (unsigned)open);
@@ -82,11 +82,19 @@ int pieces_read_query(const char *query, const struct fed_plan *plan,
     return 0;
 }
 
-void pieces_answer(struct http_reply *reply, struct buf *bytes)
+void pieces_answer(struct http_reply *reply, int err, const struct cairn_problem *why,
+                   uint32_t open, struct buf *bytes)
 {
-    reply->content_type = "application/octet-stream";
-    reply->body = *bytes;
-    *bytes = (struct buf){0};
+    if (err == 0) {
+        reply->content_type = "application/octet-stream";
+        reply->body = *bytes;
+        *bytes = (struct buf){0};
+    } else if (err == CAIRN_ERR_CLOSED) {
+        answer_problem_with(reply, why, "round", open);
+    } else {
+        reply->retry_after_s = err == CAIRN_ERR_BUSY ? 1 : 0;
+        http_reply_problem(reply, why);
+    }
 }
 
 int pieces_read(struct span body, const struct fed_plan *plan,
@@ -249,12 +257,5 @@ void pieces_handle(struct pieces *p, const struct http_request *request, struct 
     struct buf bytes = {0};
     uint32_t open = 0;
     const int err = give(p, request->query, &bytes, &open, &why);
-    if (err == 0) {
-        pieces_answer(reply, &bytes);
-    } else if (err == CAIRN_ERR_CLOSED) {
-        answer_problem_with(reply, &why, "round", open);
-    } else {
-        reply->retry_after_s = err == CAIRN_ERR_BUSY ? 1 : 0;
-        http_reply_problem(reply, &why);
-    }
+    pieces_answer(reply, err, &why, open, &bytes);
 }

@@ -56,8 +56,10 @@ struct pieces_asked {
 CAIRN_MUST_CHECK int pieces_read_query(const char *query, const struct fed_plan *plan,
                                        const uint8_t experiment[WIRE_EXPERIMENT], uint32_t open,
                                        struct pieces_asked *out, struct cairn_problem *why);
-/** Answer with the bytes of a piece; takes them over. */
-void pieces_answer(struct http_reply *reply, struct buf *bytes);
+/** Answer with the bytes of a piece, which are taken over, or with what stood against it.
+ * @param open  the open round, for who asked for one that is over */
+void pieces_answer(struct http_reply *reply, int err, const struct cairn_problem *why,
+                   uint32_t open, struct buf *bytes);
 /**
  * Read an answer to such a GET.
  * @retval CAIRN_ERR_REFUSED  another round, model or piece than was asked for; also what wire_model_read says

@@ -315,6 +315,7 @@ static void collect_from(struct switch_role *s, uint32_t first)
         return;
     }
     drop_finished(s);
+    first = first < s->plan.n_frames ? first : s->plan.n_frames;
     s->next = s->built = first;
     receiver_open(&s->receiver, s->round, first);
     fed_closing_begin(&s->closing, now, s->deadline_ns, a->grace_s, a->quorum);
@@ -504,7 +505,7 @@ static void go_on_at(struct switch_role *s, uint32_t next)
     }
     log_line(LOG_WARNING, "round %u: the parent goes on at frame %u, not %u; collecting from there",
              (unsigned)s->round, (unsigned)next, (unsigned)s->next);
-    collect_from(s, next < s->plan.n_frames ? next : s->plan.n_frames);
+    collect_from(s, next);
 }
 
 /* Let the next batch fly, if there is one and it may. @return when to try again; 0 = it took off */
@@ -566,28 +567,6 @@ static uint64_t send_sums_up(struct switch_role *s)
     return again == 0 ? UINT64_MAX : again;
 }
 
-/* Say who was waited for, and take no more. */
-static void close_fold(struct switch_role *s, enum fed_close reason);
-
-static uint64_t collect(struct switch_role *s)
-{
-    struct cairn_problem why = {0};
-    uint64_t again = UINT64_MAX;
-    if (s->up_ended || s->round == 0) {
-        return UINT64_MAX;
-    }
-    const enum fed_close reason = receiver_closing(&s->receiver, &s->closing, &again);
-    if (reason == FED_CLOSE_GRACE || reason == FED_CLOSE_DEADLINE) {
-        close_fold(s, reason);
-    }
-    if (build_finished(s, &why) != 0) {
-        give_up_round(s, &why);
-        return UINT64_MAX;
-    }
-    const uint64_t up = send_sums_up(s);
-    return up < again ? up : again;
-}
-
 static const char *name_of(void *ctx, uint32_t node)
 {
     const struct switch_role *s = ctx;
@@ -600,6 +579,7 @@ static const char *name_of(void *ctx, uint32_t node)
     return "?";
 }
 
+/* Say who was waited for, and take no more. */
 static void close_fold(struct switch_role *s, enum fed_close reason)
 {
     char who[320];
@@ -609,6 +589,26 @@ static void close_fold(struct switch_role *s, enum fed_close reason)
                  fed_close_name(reason), who);
     }
     receiver_close(&s->receiver);
+}
+
+static uint64_t collect(struct switch_role *s)
+{
+    struct cairn_problem why = {0};
+    uint64_t again = UINT64_MAX;
+    if (s->up_ended || s->round == 0) {
+        return UINT64_MAX;
+    }
+    const enum fed_close reason = receiver_closing(&s->receiver, &s->closing, &again);
+    if (reason == FED_CLOSE_GRACE || reason == FED_CLOSE_DEADLINE) {
+        close_fold(s, reason);
+    }
+    again = reason == FED_WAIT ? again : UINT64_MAX; /* else the parent alone is waited for */
+    if (build_finished(s, &why) != 0) {
+        give_up_round(s, &why);
+        return UINT64_MAX;
+    }
+    const uint64_t up = send_sums_up(s);
+    return up < again ? up : again;
 }
 
 static uint64_t switch_step(struct role *role)

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "watch.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "answer.h"
@@ -18,7 +17,6 @@ int watch_init(struct watch *watch, const struct role_host *host, size_t n, doub
         return CAIRN_ERR_NO_MEMORY;
     }
     pthread_mutex_init(&watch->lock, NULL);
-    snprintf(watch->path, sizeof watch->path, "/status?by=%s", host->address);
     for (size_t i = 0; i < n; i++) {
         fed_liveness_begin(&watch->nodes[i].life, clock_now_ns(host->clock));
     }
@@ -101,7 +99,7 @@ uint64_t watch_step(struct watch *watch)
             node->due_ns = now + watch->heartbeat_ns;
             node->flight.x = (struct http_exchange){.address = node->address,
                                                     .method = "GET",
-                                                    .path = watch->path,
+                                                    .path = "/status",
                                                     .timeout_s =
                                                         1 + (unsigned)(watch->heartbeat_ns / 1000000000)};
             flight_start(&node->flight, watch->host);

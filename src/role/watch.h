@@ -27,7 +27,6 @@ struct watch {
     size_t n;
     const struct role_host *host;
     uint64_t heartbeat_ns;
-    char path[FED_ADDRESS_SIZE + 32]; /* "/status?by=<own address>" */
     pthread_mutex_t lock;
     /** A node has answered. Stepping thread. */
     void (*heard)(void *ctx, size_t node, const json_t *status);
