@@ -33,8 +33,10 @@ static bool config_taken(void *ctx, size_t target, const struct http_exchange *x
 
 static int choose_largest_samples(struct aggregator *a, struct cairn_problem *why)
 {
-    uint64_t total = 0, largest = 0;
+    uint64_t total = 0, largest = a->largest_samples; /* of a run that goes on: of who is away, too */
+    uint32_t ready = 0;
     for (uint32_t i = 1; i < a->config->tree.n_nodes; i++) {
+        ready += aggregation_node(a, i)->type == FED_CLIENT && a->configs.targets[i - 1].delivered;
         const uint64_t samples = a->peers[i].samples;
         largest = samples > largest ? samples : largest;
         total += samples;
@@ -44,8 +46,8 @@ static int choose_largest_samples(struct aggregator *a, struct cairn_problem *wh
                            "no client has a single training sample; the model stays as it is");
     }
     a->largest_samples = largest;
-    aggregation_say(a, "%u clients ready, %llu training samples",
-                    (unsigned)a->config->tree.n_clients, (unsigned long long)total);
+    aggregation_say(a, "%u clients ready, %llu training samples", (unsigned)ready,
+                    (unsigned long long)total);
     return 0;
 }
 
@@ -91,19 +93,38 @@ static int all_configured(struct aggregator *a, struct cairn_problem *why)
     return err;
 }
 
+/* A run that goes on does not wait for nodes that have died meanwhile, as long as it has its quorum; a new one does: its
+ * config may name an address that is wrong. */
+static bool may_go_on(struct aggregator *a)
+{
+    const bool late = aggregation_now_ns(a) >= a->deadline_ns;
+    uint32_t clients = 0;
+    for (uint32_t i = 1; i < a->config->tree.n_nodes; i++) {
+        const bool there = a->configs.targets[i - 1].delivered;
+        if (!there && !late && watch_state(&a->watch, i - 1) != FED_DEAD) {
+            return false;
+        }
+        clients += there && aggregation_node(a, i)->type == FED_CLIENT;
+    }
+    return a->begun && clients >= aggregation_quorum(a);
+}
+
 uint64_t aggregation_step_configuring(struct aggregator *a)
 {
     struct cairn_problem why = {0};
     uint64_t again = UINT64_MAX;
     char who[WHO_SIZE];
     int err = downlink_step(&a->configs, &again, &why);
-    if (err == 0 && downlink_done(&a->configs)) {
+    downlink_waiting_for(&a->configs, who, sizeof who);
+    if (err == 0 && (downlink_done(&a->configs) || may_go_on(a))) {
+        if (who[0] != '\0') {
+            aggregation_say(a, "going on without %s", who);
+        }
         err = all_configured(a, &why);
         if (err == 0) {
             return 0;
         }
     }
-    downlink_waiting_for(&a->configs, who, sizeof who);
     if (err == 0 && aggregation_now_ns(a) >= a->deadline_ns) {
         err = problem_set(&why, CAIRN_ERR_NETWORK,
                           "start the missing nodes (cairn node), or raise server.start_timeout_s",
@@ -320,7 +341,8 @@ static int make_peer(struct aggregator *a, uint32_t node, const struct fed_sessi
         memcpy(target->address, aggregation_node(a, node)->address, sizeof target->address);
         memcpy(a->watch.nodes[node - 1].address, target->address,
                sizeof a->watch.nodes[node - 1].address);
-        target->path = "/config";
+        snprintf(peer->path, sizeof peer->path, "/config?digest=%s", peer->digest);
+        target->path = peer->path;
         target->body = buf_span(&peer->config);
         downlink_again(&a->configs, node - 1);
     }

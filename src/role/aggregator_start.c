@@ -120,6 +120,7 @@ static int resume_run(struct aggregator *a, struct span text, struct cairn_probl
         return err;
     }
     a->begun = true;
+    a->largest_samples = from->session.largest_samples;
     memcpy(a->id, from->session.id, sizeof a->id);
     memcpy(a->nonce, from->session.nonce, sizeof a->nonce);
     a->secret = from->secret;

@@ -61,11 +61,23 @@ int answer_to_problem(const struct http_exchange *exchange, struct cairn_problem
     return code;
 }
 
+/* The peer got other bytes than were sent: the same ones may arrive whole the next time. */
+static bool was_damaged(const struct http_exchange *exchange)
+{
+    if (exchange->status != 400 && exchange->status != 422) {
+        return false;
+    }
+    json_t *document = answer_document(exchange);
+    const int code = code_from_name(json_get_text(document, "code", ""));
+    json_decref(document);
+    return code == CAIRN_ERR_INTEGRITY || code == CAIRN_ERR_MALFORMED;
+}
+
 bool answer_is_temporary(const struct http_exchange *exchange)
 {
     if (exchange->error != 0) {
         return exchange->error != CAIRN_ERR_TOO_LONG;
     }
     return exchange->status == 425 || exchange->status == 429 || exchange->status == 503 ||
-           exchange->status == 507;
+           exchange->status == 507 || was_damaged(exchange);
 }

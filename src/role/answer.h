@@ -22,8 +22,8 @@ int answer_to_problem(const struct http_exchange *exchange, struct cairn_problem
 /** The answer as JSON, or NULL. New reference. */
 json_t *answer_document(const struct http_exchange *exchange);
 /**
- * Will trying again help? True for a connection that failed, and for 425, 429, 503 and 507; every other
- * refusal stays one.
+ * Will trying again help? True for a connection that failed, for 425, 429, 503 and 507, and where the peer
+ * found the bytes damaged (INTEGRITY, MALFORMED); every other refusal stays one.
  */
 bool answer_is_temporary(const struct http_exchange *exchange);
 

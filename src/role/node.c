@@ -19,6 +19,7 @@
 #include "digest.h"
 #include "json.h"
 #include "log.h"
+#include "query.h"
 #include "roundlog.h"
 #include "switch.h"
 #include "synthetic.h"
@@ -418,6 +419,23 @@ static int take_config(struct node *node, json_t *document, struct cairn_problem
     return err;
 }
 
+/* A config may come with its digest, since damaged text may still be a config. */
+static int check_digest(const json_t *document, const char *query, struct cairn_problem *why)
+{
+    char announced[DIGEST_HEX_SIZE], digest[DIGEST_HEX_SIZE];
+    if (!query_text(query, "digest", announced, sizeof announced)) {
+        return 0;
+    }
+    const int err = json_digest(document, digest);
+    if (err != 0) {
+        return problem_set(why, err, NULL, "no memory for a config");
+    }
+    return strcmp(announced, digest) == 0
+               ? 0
+               : problem_set(why, CAIRN_ERR_INTEGRITY, "send it again",
+                             "the config does not match its digest: damaged on its way");
+}
+
 static void post_config(struct node *node, const struct http_request *request,
                         struct http_reply *reply)
 {
@@ -432,7 +450,7 @@ static void post_config(struct node *node, const struct http_request *request,
         return;
     }
     json_t *document = json_parse(request->body, "POST /config", &why);
-    int err = document == NULL ? CAIRN_ERR_MALFORMED : 0;
+    int err = document == NULL ? CAIRN_ERR_MALFORMED : check_digest(document, request->query, &why);
     if (err == 0) {
         pthread_mutex_lock(&node->configuring);
         err = take_config(node, document, &why);
