@@ -78,6 +78,7 @@ class Restart(cairn.CairnCase):
         self.check(self.finish(self.start_agg(self.config, "restart.json")), expected)
 
     def test_f1_client_killed_and_started_again(self):
+        self.config["train"]["step_s"] = 1.5  # it comes back before anybody has an update
         expected = self.undisturbed()
         agg = self.start_agg(self.config, "restart.json")
         client = next(a for a, n in self.config["others"].items() if n["type"] == "client")
@@ -108,6 +109,13 @@ class Restart(cairn.CairnCase):
         self.assertLess(time.monotonic() - began, 45)  # neither a deadline nor the wait for its log
         self.assertEqual(document["rounds"], ROUNDS)
         self.assertEqual(self.rounds()[-1]["fewest_contributors"], 3)
+
+    def test_resume_wants_an_unfinished_run(self):
+        self.undisturbed()
+        path = self.write(self.config, "restart.json")
+        result = self.cairn("agg", path, "--resume", "--data-dir", self.data, "--log-dir",
+                            self.path("log"), "--runs-dir", self.path("runs"), expect=3)
+        self.assertIn("there is no unfinished run", result.err)
 
     def test_f22_a_second_aggregator_is_refused(self):
         self.start_agg(self.config, "restart.json")

@@ -193,6 +193,7 @@ static int make_member(struct federation *f, uint32_t i)
     pthread_mutex_init(&m->lock, NULL);
     pthread_cond_init(&m->bell, NULL);
     m->woken = true;
+    m->again_ns = 0;
     const struct node_options options = {.address = m->address,
                                          .data_dir = "nowhere",
                                          .log_dir = f->options.folder,
@@ -210,6 +211,22 @@ static int make_member(struct federation *f, uint32_t i)
     return err;
 }
 
+/* The role of member 0, which its node frees. */
+static int make_aggregator(struct federation *f, enum aggregator_resume wanted)
+{
+    struct cairn_problem why = {0};
+    const struct span text = {(const uint8_t *)f->options.config, strlen(f->options.config)};
+    const int err = aggregator_new(&f->config, text, wanted, node_host(f->members[0].node),
+                                   &f->aggregator, &why);
+    if (err != 0) {
+        fprintf(stderr, "the aggregator cannot start: %d %s\n", err, why.what);
+        return err;
+    }
+    aggregator_on_progress(f->aggregator, note_said, f);
+    node_install(f->members[0].node, f->aggregator);
+    return 0;
+}
+
 static void print_faults(const struct fed_faults *faults)
 {
     for (size_t i = 0; i < faults->n; i++) {
@@ -224,7 +241,6 @@ struct federation *federation_new(const struct federation_options *options)
 {
     struct federation *f = calloc(1, sizeof *f);
     struct fed_faults faults = {0};
-    struct cairn_problem why = {0};
     assert(f != NULL);
     f->options = *options;
     f->clock = options->threads ? clock_system
@@ -248,15 +264,28 @@ struct federation *federation_new(const struct federation_options *options)
         err = make_member(f, i);
     }
     if (err == 0) {
-        err = aggregator_new(&f->config, text, AGGREGATOR_ANEW, node_host(f->members[0].node), &f->aggregator, &why);
+        err = make_aggregator(f, AGGREGATOR_ANEW);
     }
     if (err != 0) {
-        fprintf(stderr, "the federation cannot start: %d %s\n", err, why.what);
         exit(1);
     }
-    aggregator_on_progress(f->aggregator, note_said, f);
-    node_install(f->members[0].node, f->aggregator);
     return f;
+}
+
+void federation_restart(struct federation *f, const char *address)
+{
+    struct member *m = member_at(f, address);
+    assert(m != NULL);
+    const uint32_t i = (uint32_t)(m - f->members);
+    node_free(m->node);
+    pthread_cond_destroy(&m->bell);
+    pthread_mutex_destroy(&m->lock);
+    int err = make_member(f, i);
+    if (err == 0 && i == 0) {
+        err = make_aggregator(f, AGGREGATOR_EITHER);
+    }
+    assert(err == 0);
+    (void)err;
 }
 
 void federation_free(struct federation *f)
@@ -379,4 +408,9 @@ int federation_run(struct federation *f, struct cairn_problem *problem)
 json_t *federation_summary(struct federation *f)
 {
     return aggregator_summary(f->aggregator);
+}
+
+const struct fed_config *federation_config(const struct federation *f)
+{
+    return &f->config;
 }

@@ -40,6 +40,11 @@ void federation_request(struct federation *f, struct http_exchange *x);
 /** Move the clock and let the nodes take turns until nobody has work; for tests that stop in the middle. */
 void federation_turns(struct federation *f, unsigned turns);
 void federation_advance(struct federation *f, double seconds);
+/** The node at this address is gone and started anew, with nothing but what is on its disk; the aggregator goes on with its
+ * unfinished run. Not with threads. */
+void federation_restart(struct federation *f, const char *address);
+/** As it was read; borrowed. */
+const struct fed_config *federation_config(const struct federation *f);
 void federation_free(struct federation *f);
 
 #endif

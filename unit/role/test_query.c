@@ -72,11 +72,33 @@ static void test_query__everything_else_is_no_number(void **state)
     assert_int_equal(narrow, 7);
 }
 
+static void test_query__hexadecimal_and_text(void **state)
+{
+    (void)state;
+    uint8_t bytes[3] = {7, 7, 7};
+    char text[5] = "same";
+    assert_true(query_hex("a=1&exp=00ff1a", "exp", bytes, sizeof bytes));
+    assert_memory_equal(bytes, "\x00\xff\x1a", 3);
+    static const char *const bad[] = {"", "exp=", "exp=00ff1", "exp=00ff1a0", "exp=00ff1g", "exp=00FF1A",
+                                      "exp=00ff1a&exp=00ff1a", "xexp=00ff1a", "exp=0x0f1a"};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        assert_false(query_hex(bad[i], "exp", bytes, sizeof bytes));
+        assert_memory_equal(bytes, "\x00\xff\x1a", 3);
+    }
+    assert_true(query_text("x=1&d=abcd&y=2", "d", text, sizeof text));
+    assert_string_equal(text, "abcd");
+    assert_false(query_text("d=abcde", "d", text, sizeof text)); /* one too long */
+    assert_false(query_text("d=", "d", text, sizeof text));
+    assert_false(query_text("d=ab&d=ab", "d", text, sizeof text));
+    assert_string_equal(text, "abcd");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_query__finds_its_numbers),
         cmocka_unit_test(test_query__everything_else_is_no_number),
+        cmocka_unit_test(test_query__hexadecimal_and_text),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

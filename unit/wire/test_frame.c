@@ -497,6 +497,37 @@ static void test_frame__random_batches_round_trip(void **state)
     }
 }
 
+/* A frame that stands alone: whole and nothing behind it, of this round and experiment. */
+static void test_frame__alone(void **state)
+{
+    (void)state;
+    struct buf b = example();
+    const size_t size = wire_frame_size(20, 2); /* of the first frame */
+    uint8_t *alone = malloc(size + 1);
+    assert_non_null(alone);
+    memcpy(alone, b.data + WIRE_BATCH_HEADER, size);
+    alone[size] = 0;
+    struct wire_frame f = {0};
+    assert_int_equal(wire_frame_read((struct span){alone, size}, &context, &f, NULL), 0);
+    assert_int_equal(f.index, FIRST);
+    assert_int_equal(f.contributors, 3);
+    assert_int_equal(f.payload.size, 20);
+    assert_int_equal(f.bytes.size, size);
+    const struct wire_frame before = f;
+    for (size_t cut = 0; cut < size; cut++) {
+        assert_int_not_equal(wire_frame_read((struct span){alone, cut}, &context, &f, NULL), 0);
+    }
+    assert_int_equal(wire_frame_read((struct span){alone, size + 1}, &context, &f, NULL),
+                     CAIRN_ERR_MALFORMED);
+    struct wire_context other = context;
+    other.round++;
+    assert_int_equal(wire_frame_read((struct span){alone, size}, &other, &f, NULL),
+                     CAIRN_ERR_INTEGRITY);
+    assert_memory_equal(&f, &before, sizeof f);
+    free(alone);
+    buf_release(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -511,6 +542,7 @@ int main(void)
         cmocka_unit_test(test_frame__moves_between_batches_of_its_round),
         cmocka_unit_test(test_frame__writer_refuses),
         cmocka_unit_test(test_frame__random_batches_round_trip),
+        cmocka_unit_test(test_frame__alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

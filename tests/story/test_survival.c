@@ -1,0 +1,401 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Stories of what goes wrong: nodes that are killed and come back, that stay away, bytes that are damaged, children that
+ * are slow. After each, the run's model must be the one that is worked out again, in plain, from the contributor
+ * sets that the aggregator logged (tests/recompute); and where nobody was missing, that of an undisturbed run.
+ *
+ * 100,000 parameters make 25 frames, a few to a batch, and 5 pieces of the model on its way down.
+ */
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "federation.h"
+#include "json.h"
+#include "made_up_trainer.h"
+#include "recompute.h"
+
+enum { PARAMS = 100000, ROUNDS = 3 };
+
+static char folder[64];
+
+static int make_folder(void **state)
+{
+    (void)state;
+    snprintf(folder, sizeof folder, "/tmp/cairn-survival-XXXXXX");
+    return mkdtemp(folder) == NULL ? -1 : 0;
+}
+
+static int remove_folder(void **state)
+{
+    (void)state;
+    char command[128];
+    snprintf(command, sizeof command, "rm -rf '%s'", folder);
+    return system(command);
+}
+
+/* Two clients under a switch, one under the aggregator. What nobody can recompute, what a killed client owed, is
+ * switched off. */
+static const char *config_with_window(const char *profile, unsigned window_bytes)
+{
+    static char config[2048];
+    snprintf(config, sizeof config,
+             "{\"experiment\": \"survival\", \"seed\": 7,"
+             " \"encryption\": {\"profile\": \"%s\", \"error_feedback\": false},"
+             " \"round\": {\"frame_params\": 4096, \"deadline_s\": 600, \"privacy_floor\": 2},"
+             " \"server\": {\"batch_bytes\": 98304, \"window_bytes\": %u, \"start_timeout_s\": 60},"
+             " \"aggregator\": {\"iteration\": %d, \"ip\": \"10.0.0.1\"},"
+             " \"others\": {"
+             "  \"10.0.0.2\": {\"type\": \"switch\", \"receive\": [\"10.0.0.3\", \"10.0.0.4\"],"
+             "   \"send\": \"10.0.0.1\", \"ip\": \"10.0.0.2\"},"
+             "  \"10.0.0.3\": {\"type\": \"client\", \"client_number\": 3, \"index\": 0,"
+             "   \"send\": \"10.0.0.2\", \"ip\": \"10.0.0.3\"},"
+             "  \"10.0.0.4\": {\"type\": \"client\", \"client_number\": 3, \"index\": 1,"
+             "   \"send\": \"10.0.0.2\", \"ip\": \"10.0.0.4\"},"
+             "  \"10.0.0.5\": {\"type\": \"client\", \"client_number\": 3, \"index\": 2,"
+             "   \"send\": \"10.0.0.1\", \"ip\": \"10.0.0.5\"}}}",
+             profile, window_bytes, ROUNDS);
+    return config;
+}
+
+/* A window of two batches: everybody waits for the slowest. */
+static const char *config_of(const char *profile)
+{
+    return config_with_window(profile, 65536);
+}
+
+static struct federation_options options_for(const char *config)
+{
+    return (struct federation_options){
+        .config = config, .folder = folder, .n_params = PARAMS, .bad_client = -1};
+}
+
+static int trainer_for(void *ctx, uint32_t client_number, uint32_t index, struct trainer **out)
+{
+    (void)ctx;
+    const struct made_up_options made_up = {.n_params = PARAMS,
+                                            .samples = client_number > 0 ? 10 + index : 0};
+    return made_up_trainer(&made_up, out);
+}
+
+/* What is known of a run that has ended. */
+struct outcome {
+    char digest[DIGEST_HEX_SIZE];
+    uint32_t fewest[ROUNDS], most[ROUNDS]; /* contributors of a frame, of each round */
+    double longest_s;                      /* of the rounds */
+    uint64_t largest_samples;              /* of the last round */
+};
+
+static void read_rounds(struct outcome *out)
+{
+    char path[160];
+    snprintf(path, sizeof path, "%s/runs/survival/rounds.jsonl", folder);
+    FILE *file = fopen(path, "r");
+    assert_non_null(file);
+    for (int i = 0; i < ROUNDS; i++) {
+        json_t *line = json_loadf(file, JSON_DISABLE_EOF_CHECK, NULL);
+        assert_int_equal(json_get_int(line, "round", 0), i + 1);
+        out->fewest[i] = (uint32_t)json_get_int(line, "fewest_contributors", 0);
+        out->most[i] = (uint32_t)json_get_int(line, "most_contributors", 0);
+        const double wall_s = json_get_number(line, "wall_s", 0);
+        out->longest_s = wall_s > out->longest_s ? wall_s : out->longest_s;
+        out->largest_samples = (uint64_t)json_get_int(line, "largest_samples", 0);
+        json_decref(line);
+    }
+    fclose(file);
+}
+
+/* Run to the end; the model must be the one that the logged sets make. */
+static struct outcome finish(struct federation *f)
+{
+    struct cairn_problem problem = {0};
+    struct outcome out = {0};
+    const int err = federation_run(f, &problem);
+    if (err != 0) {
+        print_message("%s\n%s", problem.what, federation_said(f));
+    }
+    assert_int_equal(err, 0);
+    json_t *summary = federation_summary(f);
+    snprintf(out.digest, sizeof out.digest, "%s", json_get_text(summary, "model_digest", ""));
+    json_decref(summary);
+
+    char path[160], again[DIGEST_HEX_SIZE];
+    const struct recompute_source source = {.config = federation_config(f), .trainer = trainer_for};
+    snprintf(path, sizeof path, "%s/runs/survival/rounds.jsonl", folder);
+    assert_int_equal(recompute_run(&source, path, again), ROUNDS);
+    assert_string_equal(out.digest, again);
+    read_rounds(&out);
+    federation_free(f);
+    return out;
+}
+
+static struct outcome undisturbed(const char *profile)
+{
+    const struct federation_options options = options_for(config_of(profile));
+    const struct outcome out = finish(federation_new(&options));
+    for (int i = 0; i < ROUNDS; i++) {
+        assert_int_equal(out.fewest[i], 3);
+    }
+    return out;
+}
+
+/* ---- nodes that are killed, and come back at once ---- */
+
+/* Kill after so many turns, which is somewhere in configuring, round 1, round 2, ... */
+static struct outcome killed(const char *config, const char *address, unsigned turns)
+{
+    const struct federation_options options = options_for(config);
+    struct federation *f = federation_new(&options);
+    for (unsigned i = 0; i < turns; i++) {
+        federation_turns(f, 1);
+        federation_advance(f, 0.03); /* waiting for room takes 0.05 s at least */
+    }
+    federation_restart(f, address);
+    return finish(f);
+}
+
+static void test_survival__f3_aggregator_killed_at_any_turn(void **state)
+{
+    (void)state;
+    static const char *const profiles[] = {"none", "capsule"};
+    for (unsigned p = 0; p < 2; p++) {
+        const struct outcome expected = undisturbed(profiles[p]);
+        for (unsigned turns = 1; turns < 60; turns += p == 0 ? 1 : 7) {
+            const struct outcome out = killed(config_of(profiles[p]), "10.0.0.1:5000", turns);
+            assert_string_equal(out.digest, expected.digest);
+        }
+    }
+}
+
+/* With room for the whole round clients are through with it, and have to be told to send again. */
+static void test_survival__f3_clients_send_again_what_was_lost(void **state)
+{
+    (void)state;
+    const struct outcome expected = undisturbed("none");
+    for (unsigned turns = 1; turns < 30; turns++) {
+        const struct outcome out =
+            killed(config_with_window("none", 64 << 20), "10.0.0.1:5000", turns);
+        assert_string_equal(out.digest, expected.digest);
+        assert_true(out.longest_s < 60);
+    }
+}
+
+static void test_survival__f2_switch_killed_at_any_turn(void **state)
+{
+    (void)state;
+    const struct outcome expected = undisturbed("none");
+    for (unsigned turns = 1; turns < 60; turns++) {
+        const struct outcome out = killed(config_of("none"), "10.0.0.2:5000", turns);
+        assert_string_equal(out.digest, expected.digest);
+        assert_true(out.longest_s < 60); /* a deadline is 600 s */
+    }
+}
+
+static void test_survival__f1_client_killed_at_any_turn(void **state)
+{
+    (void)state;
+    const struct outcome expected = undisturbed("none");
+    for (unsigned turns = 1; turns < 60; turns++) {
+        const struct outcome out = killed(config_of("none"), "10.0.0.3:5000", turns);
+        assert_string_equal(out.digest, expected.digest);
+        assert_true(out.longest_s < 60);
+    }
+}
+
+/* Node 4 is 10.0.0.5. Of its batches only the first of round 2 gets through, until it is killed. */
+static bool first_batch_only(void *ctx, const struct http_exchange *x)
+{
+    const bool *held = ctx;
+    return !*held || strstr(x->path, "/receive") == NULL || strstr(x->path, "round=1&") != NULL ||
+           strstr(x->path, "origin=4&") == NULL || strstr(x->path, "first=0") != NULL;
+}
+
+/* Its first frames are in the sum, and opened: the model of that round is gone. It sits the rest out, and nobody waits
+ * for it. */
+static void test_survival__f1_client_killed_in_mid_upload(void **state)
+{
+    (void)state;
+    static const char *const profiles[] = {"none", "capsule"};
+    for (unsigned p = 0; p < 2; p++) {
+        bool held = true;
+        struct federation_options options = options_for(config_of(profiles[p]));
+        options.deliver = first_batch_only;
+        options.ctx = &held;
+        struct federation *f = federation_new(&options);
+        for (unsigned i = 0; i < 100; i++) { /* 10 s: as far as round 2 gets without it */
+            federation_turns(f, 5);
+            federation_advance(f, 0.1);
+        }
+        federation_restart(f, "10.0.0.5:5000");
+        held = false;
+        const struct outcome out = finish(f);
+        assert_int_equal(out.fewest[0], 3);
+        assert_int_equal(out.fewest[1], 2);
+        assert_int_equal(out.most[1], 3);
+        assert_int_equal(out.fewest[2], 3);
+        assert_true(out.longest_s < 60);
+    }
+}
+
+/* ---- nodes that stay away ---- */
+
+struct away {
+    const char *address;
+    bool now;
+};
+
+static bool deliver_unless_away(void *ctx, const struct http_exchange *x)
+{
+    const struct away *away = ctx;
+    return !away->now || strcmp(x->address, away->address) != 0;
+}
+
+/* Dead after six heartbeats: then its stream is not waited for any more. The privacy floor is 2. */
+static void test_survival__f7_a_dead_client_is_not_waited_for(void **state)
+{
+    (void)state;
+    static const char *const addresses[] = {"10.0.0.5:5000", "10.0.0.3:5000"}; /* at the root, at the switch */
+    for (unsigned i = 0; i < 2; i++) {
+        struct away away = {.address = addresses[i]};
+        struct federation_options options = options_for(config_of("none"));
+        options.deliver = deliver_unless_away;
+        options.ctx = &away;
+        struct federation *f = federation_new(&options);
+        federation_turns(f, 3);
+        away.now = true;
+        const struct outcome out = finish(f);
+        assert_int_equal(out.fewest[ROUNDS - 1], 2);
+        assert_true(out.longest_s > 20 && out.longest_s < 60);
+    }
+}
+
+static void test_survival__aggregator_goes_on_while_a_client_is_away(void **state)
+{
+    (void)state;
+    struct away away = {.address = "10.0.0.5:5000"}; /* it has the most samples */
+    struct federation_options options = options_for(config_of("none"));
+    options.deliver = deliver_unless_away;
+    options.ctx = &away;
+    struct federation *f = federation_new(&options);
+    federation_turns(f, 12);
+    away.now = true;
+    federation_restart(f, "10.0.0.1:5000");
+    const struct outcome out = finish(f);
+    assert_int_equal(out.fewest[ROUNDS - 1], 2);
+    assert_int_equal(out.largest_samples, 12); /* so that it may come back */
+}
+
+/* ---- bytes that are damaged ---- */
+
+struct flipper {
+    const char *path; /* of what is damaged */
+    unsigned seen, flipped;
+    bool armed;
+};
+
+static uint8_t *victim_byte(const struct http_exchange *x)
+{
+    return (uint8_t *)(uintptr_t)x->body.data + x->body.size * 2 / 3;
+}
+
+static bool flip(void *ctx, const struct http_exchange *x)
+{
+    struct flipper *flipper = ctx;
+    if (strstr(x->path, flipper->path) != NULL && x->body.size > 0 && flipper->seen++ % 2 == 0) {
+        *victim_byte(x) ^= 0x10;
+        flipper->armed = true;
+        flipper->flipped++;
+    }
+    return true;
+}
+
+static void flip_back(void *ctx, const struct http_exchange *x)
+{
+    struct flipper *flipper = ctx;
+    if (flipper->armed && strstr(x->path, flipper->path) != NULL) {
+        *victim_byte(x) ^= 0x10;
+        flipper->armed = false;
+    }
+}
+
+/* Every other batch, model and config. Flipping in a config hits JSON text, which may stay JSON: those nodes run
+ * another config than was meant, say so by its digest, and get it again. */
+static void test_survival__f12_damaged_messages_are_sent_again(void **state)
+{
+    (void)state;
+    static const char *const paths[] = {"/receive", "/model", "/config"};
+    const struct outcome expected = undisturbed("none");
+    for (unsigned i = 0; i < 3; i++) {
+        struct flipper flipper = {.path = paths[i]};
+        struct federation_options options = options_for(config_of("none"));
+        options.deliver = flip;
+        options.answered = flip_back;
+        options.ctx = &flipper;
+        const struct outcome out = finish(federation_new(&options));
+        print_message("%s: %u damaged, longest round %.1f s\n", paths[i], flipper.flipped,
+                      out.longest_s);
+        assert_true(flipper.flipped >= 4);
+        assert_string_equal(out.digest, expected.digest);
+        assert_true(out.longest_s < 60);
+    }
+}
+
+/* ---- children that run ahead ---- */
+
+struct slow {
+    bool held;
+    unsigned refused; /* batches beyond the window, and questions whether there is room */
+};
+
+/* Node 4 is 10.0.0.5, whose batches do not get through until the others have run into the window. */
+static bool hold_one(void *ctx, const struct http_exchange *x)
+{
+    const struct slow *slow = ctx;
+    return !slow->held || strstr(x->path, "/receive") == NULL || strstr(x->path, "origin=4&") == NULL;
+}
+
+static void count_refusals(void *ctx, const struct http_exchange *x)
+{
+    struct slow *slow = ctx;
+    if (strncmp(x->path, "/a/", 3) == 0 && x->status == 503) {
+        slow->refused++;
+        slow->held = slow->refused < 3;
+    }
+}
+
+static void test_survival__a_child_that_runs_ahead_waits_for_the_window(void **state)
+{
+    (void)state;
+    const struct outcome expected = undisturbed("none");
+    struct slow slow = {.held = true};
+    struct federation_options options = options_for(config_of("none"));
+    options.deliver = hold_one;
+    options.answered = count_refusals;
+    options.ctx = &slow;
+    const struct outcome out = finish(federation_new(&options));
+    assert_true(slow.refused >= 3);
+    assert_string_equal(out.digest, expected.digest);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_survival__f3_aggregator_killed_at_any_turn),
+        cmocka_unit_test(test_survival__f3_clients_send_again_what_was_lost),
+        cmocka_unit_test(test_survival__f2_switch_killed_at_any_turn),
+        cmocka_unit_test(test_survival__f1_client_killed_at_any_turn),
+        cmocka_unit_test(test_survival__f1_client_killed_in_mid_upload),
+        cmocka_unit_test(test_survival__f7_a_dead_client_is_not_waited_for),
+        cmocka_unit_test(test_survival__aggregator_goes_on_while_a_client_is_away),
+        cmocka_unit_test(test_survival__f12_damaged_messages_are_sent_again),
+        cmocka_unit_test(test_survival__a_child_that_runs_ahead_waits_for_the_window),
+    };
+    return cmocka_run_group_tests(tests, make_folder, remove_folder);
+}
