@@ -137,8 +137,6 @@ uint64_t aggregation_tend_nodes(struct aggregator *a);
 uint64_t aggregation_step_configuring(struct aggregator *a);
 /** The state after the last round: logs come in. */
 uint64_t aggregation_step_gathering(struct aggregator *a);
-/** Write what the run leaves behind, and be done. */
-void aggregation_finish(struct aggregator *a);
 
 /* ---- aggregator.c ---- */
 extern const struct role_route aggregation_routes[];

@@ -266,7 +266,8 @@ static int write_run(struct aggregator *a, const json_t *summary, struct cairn_p
     return err != 0 ? err : ledger_finish(a->ledger, why);
 }
 
-void aggregation_finish(struct aggregator *a)
+/* Write what the run leaves behind, and be done. */
+static void finish(struct aggregator *a)
 {
     struct cairn_problem why = {0};
     a->logs[0] = roundlog_document(&a->log);
@@ -321,7 +322,7 @@ uint64_t aggregation_step_gathering(struct aggregator *a)
                      aggregation_node(a, i)->address);
         }
     }
-    aggregation_finish(a);
+    finish(a);
     return UINT64_MAX;
 }
 
