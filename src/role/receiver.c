@@ -11,7 +11,12 @@
 
 /* How long a child that has run ahead is kept waiting for room before it is told to ask again: long beside a
  * round trip, so that waiting is quiet, and short beside the time in which a server should stop. */
-enum { WAIT_S = 1 };
+enum {
+    WAIT_S = 1,
+    /* Each keeps a thread of the server, which others need (server.workers is 16): further ones are answered at
+     * once and ask again by themselves. */
+    MOST_WAITING = 4
+};
 
 int receiver_init(struct receiver *in, const struct role_host *host, const struct fed_plan *plan,
                   const struct fed_stream *streams, size_t n_streams, uint32_t window,
@@ -249,10 +254,12 @@ static int wait_for_room(struct receiver *in, const struct announced *a, uint32_
     clock_gettime(CLOCK_MONOTONIC, &until);
     until.tv_sec += WAIT_S;
     int err;
-    bool late = !in->host->may_block;
+    bool late = !in->host->may_block || in->waiting >= MOST_WAITING;
+    in->waiting++;
     while ((err = check_announced(in, a, next, open, why)) == CAIRN_ERR_BUSY && !late) {
         late = pthread_cond_timedwait(&in->moved, &in->lock, &until) != 0;
     }
+    in->waiting--;
     return err;
 }
 

@@ -26,6 +26,7 @@ struct receiver {
     uint8_t experiment[WIRE_EXPERIMENT];
     size_t batch_limit; /* bytes */
     double fold_s;      /* spent adding, in this round */
+    unsigned waiting;   /* requests that are kept waiting for room */
     uint64_t refused;   /* late frames, duplicates and the like since the start */
     const struct role_host *host;
 };
