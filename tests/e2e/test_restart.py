@@ -70,7 +70,8 @@ class Restart(cairn.CairnCase):
         moments = random.Random(seed)
         for _ in range(4):
             agg = self.start_agg(self.config, "restart.json")
-            until("the aggregator listens", lambda: cairn.listens(self.root))
+            until("the aggregator listens, or has ended by then",
+                  lambda: agg.poll() is not None or cairn.listens(self.root))
             time.sleep(0.2 + moments.random())
             if agg.poll() is not None:
                 break
