@@ -8,6 +8,7 @@
 #include "serve.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -121,9 +122,23 @@ static int make_node(struct serve *serve, const struct serve_options *options,
                                   cairn_error_sentence(err));
 }
 
+/*
+ * Batches and pieces of a few megabytes come and go on many threads, and glibc keeps what each of
+ * them has freed: a switch that folds 10^8 parameters peaked at 430 to 460 MB, with 64 MB in its
+ * window. Mapped memory goes back at once: 99 to 116 MB, for 6 % of the time. Setting the threshold
+ * also stops glibc from raising it.
+ */
+static void give_memory_back(void)
+{
+    /* Above what small models need, below any batch of a large one. */
+    enum { MAPPED_FROM = 256 * 1024 };
+    (void)mallopt(M_MMAP_THRESHOLD, MAPPED_FROM);
+}
+
 int serve_start(const struct serve_options *options, struct serve **out,
                 struct cairn_problem *why)
 {
+    give_memory_back();
     struct serve *serve = calloc(1, sizeof *serve);
     if (serve == NULL) {
         return problem_set(why, CAIRN_ERR_NO_MEMORY, NULL, "no memory for a node");
