@@ -25,7 +25,11 @@ for argument in "$@"; do
     esac
 done
 
-tools/install-packages.sh test
+if [ $soak -eq 0 ]; then
+    tools/install-packages.sh test
+else
+    tools/install-packages.sh soak
+fi
 tools/fetch-mnist.sh data
 
 failed=""

@@ -1,14 +1,18 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 # Install what is missing to build cairn on Debian 12; with the argument "test" also what its tests
-# need. Installs nothing when nothing is missing. Run as root, or as a user who may use sudo.
+# need, and with "soak" those that take long. Installs nothing when nothing is missing. Run as root, or as
+# a user who may use sudo.
 set -eu
 
 packages="build-essential cmake ninja-build pkg-config ca-certificates
   libmicrohttpd-dev libcurl4-gnutls-dev libjansson-dev libsodium-dev libgcrypt20-dev
   libopenblas-dev zlib1g-dev libzstd-dev"
-if [ "${1:-}" = test ]; then
+if [ "${1:-}" = test ] || [ "${1:-}" = soak ]; then
     packages="$packages libcmocka-dev clang libclang-rt-14-dev python3 valgrind"
+fi
+if [ "${1:-}" = soak ]; then
+    packages="$packages gcc-aarch64-linux-gnu qemu-user"
 fi
 
 # npm is there when its command is: it may come from another package than Debian's.
