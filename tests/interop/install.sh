@@ -2,12 +2,13 @@
 # SPDX-License-Identifier: Apache-2.0
 # Fetch the judges into a folder: install.sh FOLDER. What is there already is left alone.
 # Exit 0 when at least one is there, 77 when none can be had.
+#   CAIRN_INTEROP_HOME   a folder to use instead
 #   CAIRN_NODE_SEAL   version of node-seal (6.0.3, the last that runs on Node 18 and 20)
 #   CAIRN_TENSEAL     version of TenSEAL (0.3.18)
 #   CAIRN_NODE24=1    also node-seal 7 and the Node 24 that it needs (190 MB)
 set -eu
 
-home=$1
+home=${CAIRN_INTEROP_HOME:-$1}
 node_seal=${CAIRN_NODE_SEAL:-6.0.3}
 tenseal=${CAIRN_TENSEAL:-0.3.18}
 have=""

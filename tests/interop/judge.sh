@@ -6,7 +6,7 @@ set -eu
 
 judge=$1
 tool=$2
-home=$3
+home=${CAIRN_INTEROP_HOME:-$3}
 work=$4
 here=$(dirname "$0")
 
