@@ -4,32 +4,33 @@
 # missing, fetch MNIST, build, run. Goes through all of it; fails at the end when anything failed.
 #
 #   --fast   the release build only, without the sanitizers
-#   --soak   also the tests that take long (label soak)
+#   --soak   also, in the release build, the tests that take minutes each (label soak)
+#   --hours  also those that take hours (label hours)
 set -eu -o pipefail
 cd "$(dirname "$0")"
 
 fast=0
-soak=0
+beyond="soak|hours" # labels of tests that are not run
 for argument in "$@"; do
     case "$argument" in
     --fast) fast=1 ;;
-    --soak) soak=1 ;;
+    --soak) beyond="hours" ;;
+    --hours) beyond="" ;;
     -h | --help)
-        sed -n '3,8s/^# \{0,1\}//p' "$0"
+        sed -n '3,9s/^# \{0,1\}//p' "$0"
         exit 0
         ;;
     *)
-        echo "test: there is no option $argument; --fast and --soak are the ones" >&2
+        echo "test: there is no option $argument; --fast, --soak and --hours are the ones" >&2
         exit 2
         ;;
     esac
 done
 
-if [ $soak -eq 0 ]; then
-    tools/install-packages.sh test
-else
-    tools/install-packages.sh soak
-fi
+case "$beyond" in
+*soak*) tools/install-packages.sh test ;;
+*) tools/install-packages.sh soak ;;
+esac
 tools/fetch-mnist.sh data
 
 failed=""
@@ -59,19 +60,16 @@ run() {
     ctest --preset "$preset" -j 2 --no-tests=error "$@" || failed="$failed test-$preset"
 }
 
-skip=(-LE soak)
-[ $soak -eq 0 ] || skip=()
-
 # The sanitizers first, so that the whole suite's closing lines are the last thing to be seen.
 if [ $fast -eq 0 ]; then
     # leaks and undefined behaviour end a test; no core file of a process that held secrets
     export ASAN_OPTIONS=detect_leaks=1:disable_coredump=1
     export UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1
     export TSAN_OPTIONS=halt_on_error=1
-    build dev && run dev "${skip[@]}"
+    build dev && run dev -LE "soak|hours"
     build tsan story threaded && run tsan -L "story|threaded"
 fi
-build release && run release "${skip[@]}"
+build release && run release ${beyond:+-LE "$beyond"}
 
 if [ -n "$failed" ]; then
     echo "test: FAILED:$failed"
