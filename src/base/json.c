@@ -1,10 +1,44 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* One strict way to read JSON, and one way to write it. */
-#include <stdbool.h>
+#include "json.h"
+
+#include <pthread.h>
 #include <string.h>
 
 #include "digest.h"
-#include "json.h"
+
+/* jansson tells a lack of memory as a fault of the text, "invalid token"; and a digit of a number
+ * that it has no memory for is left out without a word. So its requests are watched. */
+static json_malloc_t watched_malloc;
+static json_free_t watched_free;
+static _Thread_local bool was_refused;
+
+static void *watching_malloc(size_t size)
+{
+    void *memory = watched_malloc(size);
+    was_refused |= memory == NULL;
+    return memory;
+}
+
+static void watch(void)
+{
+    json_get_alloc_funcs(&watched_malloc, &watched_free);
+    json_set_alloc_funcs(watching_malloc, watched_free);
+}
+
+json_t *json_load(struct span text, size_t flags, json_error_t *error, bool *no_memory)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    (void)pthread_once(&once, watch);
+    was_refused = false;
+    json_t *document = json_loadb((const char *)text.data, text.size, flags, error);
+    *no_memory = was_refused;
+    if (was_refused) {
+        json_decref(document);
+        document = NULL;
+    }
+    return document;
+}
 
 json_t *json_parse(struct span text, const char *name, struct cairn_problem *why)
 {
@@ -19,10 +53,9 @@ json_t *json_parse(struct span text, const char *name, struct cairn_problem *why
         return NULL;
     }
     json_error_t error;
-    json_t *document =
-        json_loadb((const char *)text.data, text.size, JSON_REJECT_DUPLICATES, &error);
-    if (!document && (error.text[0] == 0 || json_error_code(&error) == json_error_out_of_memory)) {
-        /* jansson has a sentence for every fault of the text, but seldom one for this */
+    bool no_memory;
+    json_t *document = json_load(text, JSON_REJECT_DUPLICATES, &error, &no_memory);
+    if (no_memory) {
         (void)problem_set(why, CAIRN_ERR_NO_MEMORY, NULL, "%s: no memory to read it", name);
     } else if (!document) {
         (void)problem_set(why, CAIRN_ERR_MALFORMED, NULL, "%s:%d:%d: %s", name, error.line,

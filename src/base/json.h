@@ -3,6 +3,7 @@
 #define BASE_JSON_H
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "buf.h"
@@ -18,6 +19,9 @@
 /** @param name  what the text is, for the message: a path or "POST /config"
  *  @return a new reference (json_decref), or NULL with `why` saying line and column */
 json_t *json_parse(struct span text, const char *name, struct cairn_problem *why);
+
+/** json_loadb that tells a lack of memory from a fault of the text. @return a new reference or NULL */
+json_t *json_load(struct span text, size_t flags, json_error_t *error, bool *no_memory);
 
 /** Append the document. Keys in insertion order. indent 0 = one line. Numbers are written so
  * that they read back the same. @retval CAIRN_ERR_NO_MEMORY */

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "json.h"
 #include "sizes.h"
 
 void config_doc_release(struct config_doc *doc)
@@ -31,8 +32,10 @@ static int decode_key(struct span key, char **names)
         memcpy(out, key.data, size);
     } else {
         /* the quotes stand right before and after the key */
-        json_t *text = json_loadb((const char *)key.data - 1, key.size + 2, JSON_DECODE_ANY, NULL);
-        if (text == NULL) {
+        const struct span quoted = {key.data - 1, key.size + 2};
+        bool no_memory;
+        json_t *text = json_load(quoted, JSON_DECODE_ANY, NULL, &no_memory);
+        if (text == NULL) { /* it was decoded before, as a part of the whole text */
             return CAIRN_ERR_NO_MEMORY;
         }
         size = json_string_length(text);
@@ -99,12 +102,11 @@ static int tie_places(struct config_doc *doc)
 static int parse_copy(struct span text, struct config_doc *doc, struct config_syntax *syntax)
 {
     json_error_t error;
-    doc->root = json_loadb(doc->copy, text.size, JSON_DECODE_ANY, &error);
-    if (doc->root != NULL) {
-        return 0;
-    }
-    if (json_error_code(&error) == json_error_out_of_memory) {
-        return CAIRN_ERR_NO_MEMORY;
+    bool no_memory;
+    doc->root = json_load((struct span){(const uint8_t *)doc->copy, text.size}, JSON_DECODE_ANY,
+                          &error, &no_memory);
+    if (doc->root != NULL || no_memory) {
+        return doc->root != NULL ? 0 : CAIRN_ERR_NO_MEMORY;
     }
     syntax->line = error.line > 0 ? (unsigned)error.line : 1;
     syntax->column = error.column > 0 ? (unsigned)error.column : 1;

@@ -185,6 +185,37 @@ static void test_json__members(void **state)
     json_decref(j);
 }
 
+/* Each request for memory refused in turn: a lack of memory, or the whole document; not a fault of
+ * the text, and not another number than was written (the buffer of a token grows at its 16th byte,
+ * and what jansson has no room for it leaves out). */
+static void test_json__parse_is_whole_or_fails(void **state)
+{
+    (void)state;
+    static const char text[] = "{\"a name of more than sixteen letters\": 123456789012345678, "
+                               "\"b\": [\"a text of more than sixteen letters\", 0.12345678901234566]}";
+    const struct span span = {(const uint8_t *)text, strlen(text)};
+    unsigned refused = 0;
+    for (unsigned n = 1; n < 60; n++) {
+        char rule[32];
+        struct cairn_problem why = {0};
+        snprintf(rule, sizeof rule, "malloc:%u", n);
+        assert_true(fault_arm(rule));
+        json_t *document = json_parse(span, "config.json", &why);
+        assert_true(fault_arm(NULL));
+        if (document == NULL) {
+            assert_int_equal(why.code, CAIRN_ERR_NO_MEMORY);
+            refused++;
+        } else {
+            struct buf out = {0};
+            assert_int_equal(json_append(&out, document, 0), CAIRN_OK);
+            assert_string_equal(buf_text(&out), text);
+            buf_release(&out);
+        }
+        json_decref(document);
+    }
+    assert_in_range(refused, 10, 59);
+}
+
 /* Each request for memory refused in turn: a failure, or the whole text. */
 static void test_json__append_is_whole_or_fails(void **state)
 {
@@ -228,6 +259,7 @@ int main(void)
         cmocka_unit_test(test_json__digest_sees_content_only),
         cmocka_unit_test(test_json__digest_known_answer),
         cmocka_unit_test(test_json__members),
+        cmocka_unit_test(test_json__parse_is_whole_or_fails),
         cmocka_unit_test(test_json__append_is_whole_or_fails),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -419,7 +419,9 @@ static void test_lib_torture__on_files(void **state)
     torture("files encrypt, safetensors", files_encrypt, safetensors, no_cipher);
     torture("files encrypt, npy", files_encrypt, npy, no_cipher);
     torture("files add", files_add, NULL, no_cipher);
-    torture("files decrypt", files_decrypt, NULL, no_cipher);
+    /* jansson has one answer for a name that is no UTF-8 and for one that it has no memory for */
+    static const int no_name[] = {CAIRN_ERR_NO_ENTROPY, CAIRN_ERR_ENVIRONMENT, CAIRN_ERR_DATA, 0};
+    torture("files decrypt", files_decrypt, NULL, no_name);
 }
 
 int main(void)
