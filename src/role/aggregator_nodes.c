@@ -252,14 +252,23 @@ static uint64_t gather_logs(struct aggregator *a)
     return again;
 }
 
+/* Copies of what the nodes have themselves: a run does not fail for them. */
+static void write_logs(struct aggregator *a)
+{
+    for (uint32_t i = 0; i < a->config->tree.n_nodes; i++) {
+        struct cairn_problem why = {0};
+        if (a->logs[i] != NULL &&
+            runfolder_node(&a->run, aggregation_node(a, i)->address, a->logs[i], &why) != 0) {
+            log_line(LOG_WARNING, "the log of %s is not in the run's folder: %s",
+                     aggregation_node(a, i)->address, why.what);
+        }
+    }
+}
+
 static int write_run(struct aggregator *a, const json_t *summary, struct cairn_problem *why)
 {
     int err = runfolder_model(&a->run, a->trainer->shape, a->model, why);
-    for (uint32_t i = 0; err == 0 && i < a->config->tree.n_nodes; i++) {
-        if (a->logs[i] != NULL) {
-            err = runfolder_node(&a->run, aggregation_node(a, i)->address, a->logs[i], why);
-        }
-    }
+    write_logs(a);
     if (err == 0) {
         err = runfolder_summary(&a->run, summary, why);
     }
