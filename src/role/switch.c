@@ -54,6 +54,7 @@ struct switch_role {
     bool final_came;
     struct roundlog_entry entry; /* of the newest round */
     char trouble[400];
+    bool *lost; /* n_streams: a switch below says that the stream's origin is dead */
 
     /* only the stepping thread touches what follows */
     struct buf model; /* piece 0 of the round, on its way to the children */
@@ -375,24 +376,81 @@ static void note_trouble(struct switch_role *s, const struct cairn_problem *why)
 
 /* ---- children ---- */
 
+/* Can this stream's frames arrive? A switch watches its children and is told of those farther below, where
+ * a dumb one passes their frames on. Any thread. */
+static bool stream_lives(struct switch_role *s, size_t i)
+{
+    pthread_mutex_lock(&s->lock);
+    const bool lost = s->lost[i];
+    pthread_mutex_unlock(&s->lock);
+    return !lost && watch_state(&s->watch, s->assignment->streams[i].child) != FED_DEAD;
+}
+
+/* Streams that are dead are not waited for. */
+static void mind_streams(struct switch_role *s, size_t child)
+{
+    for (size_t i = 0; !is_dumb(s) && i < s->assignment->n_streams; i++) {
+        if (s->assignment->streams[i].child == child) {
+            receiver_set_live(&s->receiver, s->assignment->streams[i].origin, stream_lives(s, i));
+        }
+    }
+}
+
+static bool is_listed(const json_t *list, uint32_t origin)
+{
+    for (size_t k = 0; k < json_array_size(list); k++) {
+        if (json_integer_value(json_array_get(list, k)) == (json_int_t)origin) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* A switch tells which of its streams are dead; a client's status has no such list. */
+static void take_lost(struct switch_role *s, size_t child, const json_t *list)
+{
+    bool changed = false;
+    pthread_mutex_lock(&s->lock);
+    for (size_t i = 0; i < s->assignment->n_streams; i++) {
+        const struct fed_stream *stream = &s->assignment->streams[i];
+        const bool lost = stream->child == child && is_listed(list, stream->origin);
+        if (stream->child == child && s->lost[i] != lost) {
+            s->lost[i] = lost;
+            changed = true;
+        }
+    }
+    pthread_mutex_unlock(&s->lock);
+    if (changed) {
+        mind_streams(s, child);
+    }
+}
+
+static json_t *lost_json(struct switch_role *s)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < s->assignment->n_streams; i++) {
+        if (!stream_lives(s, i)) {
+            (void)json_array_append_new(list,
+                                        json_integer((json_int_t)s->assignment->streams[i].origin));
+        }
+    }
+    return list;
+}
+
 /* A child has told its status: if it has missed the open round, it gets it again. */
 static void child_heard(void *ctx, size_t child, const json_t *status)
 {
     struct switch_role *s = ctx;
+    take_lost(s, child, json_object_get(status, "lost"));
     if (s->round > 0 && !s->final_taken && json_get_int(status, "round", 0) < s->round) {
         downlink_again(&s->down, child);
     }
 }
 
-/* Streams of a dead child are not waited for. */
 static void child_changed(void *ctx, size_t child, enum fed_life life)
 {
-    struct switch_role *s = ctx;
-    for (size_t i = 0; !is_dumb(s) && i < s->assignment->n_streams; i++) {
-        if (s->assignment->streams[i].child == child) {
-            receiver_set_live(&s->receiver, s->assignment->streams[i].origin, life != FED_DEAD);
-        }
-    }
+    (void)life;
+    mind_streams(ctx, child);
 }
 
 /* Does any child who is alive still want it? */
@@ -637,6 +695,7 @@ static void switch_status(struct role *role, json_t *into)
     pthread_mutex_unlock(&s->lock);
     json_object_set_new(into, "parameters", json_string(s->plan.he.id));
     json_object_set_new(into, "children", watch_json(&s->watch));
+    json_object_set_new(into, "lost", lost_json(s));
     if (!is_dumb(s)) {
         json_object_set_new(into, "refused", json_integer((json_int_t)receiver_refused(&s->receiver)));
     }
@@ -666,6 +725,7 @@ static void switch_free(struct role *role)
     buf_release(&s->arrived.model);
     buf_release(&s->model);
     buf_release(&s->batch);
+    free(s->lost);
     if (s->assignment != NULL) {
         fed_assignment_release(s->assignment);
         free(s->assignment);
@@ -747,6 +807,10 @@ int switch_new(struct fed_assignment *assignment, const struct role_host *host, 
     }
     if (err == 0) {
         err = make_links(s, assignment);
+    }
+    if (err == 0) {
+        s->lost = calloc(assignment->n_streams, sizeof *s->lost);
+        err = s->lost != NULL ? 0 : CAIRN_ERR_NO_MEMORY;
     }
     if (err == 0) {
         err = roundlog_init(&s->log, host, assignment->self.address, "switch",

@@ -42,8 +42,8 @@ static int remove_folder(void **state)
 }
 
 /* Two clients under a switch, one under the aggregator. What nobody can recompute, what a killed client owed, is
- * switched off. */
-static const char *config_with_window(const char *profile, unsigned window_bytes)
+ * switched off. `under`: the children of the switch, and the nodes there. */
+static const char *config_with_tree(const char *profile, unsigned window_bytes, const char *under)
 {
     static char config[2048];
     snprintf(config, sizeof config,
@@ -53,16 +53,32 @@ static const char *config_with_window(const char *profile, unsigned window_bytes
              " \"server\": {\"batch_bytes\": 98304, \"window_bytes\": %u, \"start_timeout_s\": 60},"
              " \"aggregator\": {\"iteration\": %d, \"ip\": \"10.0.0.1\"},"
              " \"others\": {"
-             "  \"10.0.0.2\": {\"type\": \"switch\", \"receive\": [\"10.0.0.3\", \"10.0.0.4\"],"
-             "   \"send\": \"10.0.0.1\", \"ip\": \"10.0.0.2\"},"
+             "  \"10.0.0.2\": {\"type\": \"switch\", \"send\": \"10.0.0.1\", \"ip\": \"10.0.0.2\", %s,"
              "  \"10.0.0.3\": {\"type\": \"client\", \"client_number\": 3, \"index\": 0,"
              "   \"send\": \"10.0.0.2\", \"ip\": \"10.0.0.3\"},"
-             "  \"10.0.0.4\": {\"type\": \"client\", \"client_number\": 3, \"index\": 1,"
-             "   \"send\": \"10.0.0.2\", \"ip\": \"10.0.0.4\"},"
              "  \"10.0.0.5\": {\"type\": \"client\", \"client_number\": 3, \"index\": 2,"
              "   \"send\": \"10.0.0.1\", \"ip\": \"10.0.0.5\"}}}",
-             profile, window_bytes, ROUNDS);
+             profile, window_bytes, ROUNDS, under);
     return config;
+}
+
+static const char *config_with_window(const char *profile, unsigned window_bytes)
+{
+    return config_with_tree(profile, window_bytes,
+                            "\"receive\": [\"10.0.0.3\", \"10.0.0.4\"]},"
+                            "  \"10.0.0.4\": {\"type\": \"client\", \"client_number\": 3, \"index\": 1,"
+                            "   \"send\": \"10.0.0.2\", \"ip\": \"10.0.0.4\"}");
+}
+
+/* One of the two has a dumb switch above it, which does not add. */
+static const char *config_with_dumb(const char *profile)
+{
+    return config_with_tree(profile, 65536,
+                            "\"receive\": [\"10.0.0.3\", \"10.0.0.6\"]},"
+                            "  \"10.0.0.6\": {\"type\": \"switch\", \"receive\": [\"10.0.0.4\"],"
+                            "   \"send\": \"10.0.0.2\", \"ip\": \"10.0.0.6\", \"dumb\": true},"
+                            "  \"10.0.0.4\": {\"type\": \"client\", \"client_number\": 3, \"index\": 1,"
+                            "   \"send\": \"10.0.0.6\", \"ip\": \"10.0.0.4\"}");
 }
 
 /* A window of two batches: everybody waits for the slowest. */
@@ -276,6 +292,22 @@ static void test_survival__f7_a_dead_client_is_not_waited_for(void **state)
     }
 }
 
+/* The folding switch watches the dumb one, which is well, and learns from it of the client. */
+static void test_survival__f7_a_client_dies_behind_a_dumb_switch(void **state)
+{
+    (void)state;
+    struct away away = {.address = "10.0.0.4:5000"};
+    struct federation_options options = options_for(config_with_dumb("none"));
+    options.deliver = deliver_unless_away;
+    options.ctx = &away;
+    struct federation *f = federation_new(&options);
+    federation_turns(f, 3);
+    away.now = true;
+    const struct outcome out = finish(f);
+    assert_int_equal(out.fewest[ROUNDS - 1], 2);
+    assert_true(out.longest_s > 20 && out.longest_s < 60);
+}
+
 static void test_survival__aggregator_goes_on_while_a_client_is_away(void **state)
 {
     (void)state;
@@ -393,6 +425,7 @@ int main(void)
         cmocka_unit_test(test_survival__f1_client_killed_at_any_turn),
         cmocka_unit_test(test_survival__f1_client_killed_in_mid_upload),
         cmocka_unit_test(test_survival__f7_a_dead_client_is_not_waited_for),
+        cmocka_unit_test(test_survival__f7_a_client_dies_behind_a_dumb_switch),
         cmocka_unit_test(test_survival__aggregator_goes_on_while_a_client_is_away),
         cmocka_unit_test(test_survival__f12_damaged_messages_are_sent_again),
         cmocka_unit_test(test_survival__a_child_that_runs_ahead_waits_for_the_window),
