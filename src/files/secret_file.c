@@ -64,6 +64,16 @@ static int write_new(const char *path, const uint8_t *bytes, size_t size,
     return error;
 }
 
+int secret_file_put(const char *path, struct span bytes, bool replace, struct cairn_problem *why)
+{
+    int error = secret_file_absent(path, replace, why);
+    if (error) {
+        return error;
+    }
+    return replace ? file_replace(path, bytes.data, bytes.size, 0600, why)
+                   : write_new(path, bytes.data, bytes.size, why);
+}
+
 int secret_file_write(const char *path, const struct he_secret_key *key,
                       const uint8_t id[HE_KEY_ID_SIZE], bool replace, struct cairn_problem *why)
 {
@@ -73,11 +83,7 @@ int secret_file_write(const char *path, const struct he_secret_key *key,
     if (error) {
         problem_set(why, error, NULL, "no memory for a secret key");
     } else {
-        error = secret_file_absent(path, replace, why);
-    }
-    if (!error) {
-        error = replace ? file_replace(path, bytes, size, 0600, why)
-                        : write_new(path, bytes, size, why);
+        error = secret_file_put(path, (struct span){bytes, size}, replace, why);
     }
     secret_free(bytes);
     return error;
@@ -124,7 +130,7 @@ int secret_file_remove(const char *path, struct cairn_problem *why)
     return error;
 }
 
-/* *size = the length of the file, that of a secret key of some ring */
+/* *size = the length of the file */
 static int check_status(int fd, const char *path, size_t *size, struct cairn_problem *why)
 {
     struct stat status;
@@ -145,20 +151,12 @@ static int check_status(int fd, const char *path, size_t *size, struct cairn_pro
         return problem_set(why, CAIRN_ERR_ENVIRONMENT, "use a key of your own",
                            "%s belongs to user %u", path, (unsigned)status.st_uid);
     }
-    if (status.st_size != HE_SECRET_KEY_SIZE && status.st_size != HE_SECRET_KEY_WIDE_SIZE &&
-        status.st_size != HE_SECRET_KEY_CKKS_SIZE) {
-        struct input in = {.path = path, .fd = fd, .size = (uint64_t)status.st_size};
-        return problem_set(why, CAIRN_ERR_DATA, "the secret key is the file that keygen named",
-                           "%s is %s of %lld bytes; a secret key has %d, %d or %d", path,
-                           input_kind(&in), (long long)status.st_size, HE_SECRET_KEY_SIZE,
-                           HE_SECRET_KEY_WIDE_SIZE, HE_SECRET_KEY_CKKS_SIZE);
-    }
     *size = (size_t)status.st_size;
     return 0;
 }
 
-int secret_file_read(const char *path, struct he_secret_key **key, uint8_t id[HE_KEY_ID_SIZE],
-                     struct cairn_problem *why)
+int secret_file_get(const char *path, size_t limit, uint8_t **out, size_t *out_size,
+                    struct cairn_problem *why)
 {
     const int fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
     if (fd < 0 && errno == ELOOP) {
@@ -171,26 +169,66 @@ int secret_file_read(const char *path, struct he_secret_key **key, uint8_t id[HE
     uint8_t *bytes = NULL;
     size_t size = 0;
     int error = check_status(fd, path, &size, why);
-    if (error) {
-        goto cleanup;
-    }
-    bytes = secret_alloc(size);
-    if (bytes == NULL) {
-        error = problem_set(why, CAIRN_ERR_NO_MEMORY, NULL, "no memory for a secret key");
-        goto cleanup;
-    }
     struct input in = {.path = path, .fd = fd, .size = size};
-    error = input_read(&in, 0, bytes, size, why);
+    if (!error && (size == 0 || size > limit)) {
+        error = problem_set(why, CAIRN_ERR_DATA, "the secret key is the file that keygen named",
+                            "%s is %s of %zu bytes; a secret key has at most %zu", path,
+                            input_kind(&in), size, limit);
+    }
+    if (!error && (bytes = secret_alloc(size)) == NULL) {
+        error = problem_set(why, CAIRN_ERR_NO_MEMORY, NULL, "no memory for a secret key");
+    }
     if (!error) {
-        struct cairn_problem inner;
+        error = input_read(&in, 0, bytes, size, why);
+    }
+    (void)close(fd);
+    if (error) {
+        secret_free(bytes);
+        return error;
+    }
+    *out = bytes;
+    *out_size = size;
+    return 0;
+}
+
+/* Keys of each ring have a length of their own. */
+static int check_size(const char *path, size_t size, struct cairn_problem *why)
+{
+    struct input in;
+    if (size == HE_SECRET_KEY_SIZE || size == HE_SECRET_KEY_WIDE_SIZE ||
+        size == HE_SECRET_KEY_CKKS_SIZE) {
+        return 0;
+    }
+    int error = input_open(&in, path, why);
+    if (error) {
+        return error;
+    }
+    error = problem_set(why, CAIRN_ERR_DATA, "the secret key is the file that keygen named",
+                        "%s is %s of %zu bytes; a secret key has %d, %d or %d", path,
+                        input_kind(&in), size, HE_SECRET_KEY_SIZE, HE_SECRET_KEY_WIDE_SIZE,
+                        HE_SECRET_KEY_CKKS_SIZE);
+    input_close(&in);
+    return error;
+}
+
+int secret_file_read(const char *path, struct he_secret_key **key, uint8_t id[HE_KEY_ID_SIZE],
+                     struct cairn_problem *why)
+{
+    uint8_t *bytes = NULL;
+    size_t size = 0;
+    struct cairn_problem inner;
+    int error = secret_file_get(path, HE_SECRET_KEY_CKKS_SIZE, &bytes, &size, why);
+    if (error) {
+        return error;
+    }
+    error = check_size(path, size, why);
+    if (!error) {
         error = he_secret_key_read((struct span){bytes, size}, key, id, &inner);
         if (error) {
             error = problem_set(why, error == CAIRN_ERR_MALFORMED ? CAIRN_ERR_DATA : error,
                                 inner.hint, "%s: %s", path, inner.what);
         }
     }
-cleanup:
     secret_free(bytes);
-    (void)close(fd);
     return error;
 }

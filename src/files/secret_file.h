@@ -18,6 +18,13 @@
 CAIRN_MUST_CHECK int secret_file_write(const char *path, const struct he_secret_key *key,
                                        const uint8_t id[HE_KEY_ID_SIZE], bool replace,
                                        struct cairn_problem *why);
+/** The same for bytes that are another program's secret key. */
+CAIRN_MUST_CHECK int secret_file_put(const char *path, struct span bytes, bool replace,
+                                     struct cairn_problem *why);
+/** Read such bytes, no more than `limit`, with the checks of secret_file_read.
+ * @param[out] out  secret_free */
+CAIRN_MUST_CHECK int secret_file_get(const char *path, size_t limit, uint8_t **out,
+                                     size_t *out_size, struct cairn_problem *why);
 /**
  * @retval CAIRN_ERR_ENVIRONMENT  others may read or write it (the command that mends it is the
  *                                hint), it is somebody else's, or a symbolic link

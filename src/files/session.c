@@ -72,7 +72,7 @@ int session_params_read(const json_t *document, const char *path, struct he_para
 
 /* ---- the file ---- */
 
-static json_t *make_document(const struct session *session)
+json_t *session_json(const struct session *session)
 {
     json_t *document = session_params_json(&session->params);
     json_t *more = json_pack("{s:f, s:I, s:I, s:o, s:o}", "range", session->range,
@@ -92,7 +92,7 @@ int session_write(const struct session *session, struct buf *out)
 {
     const size_t start = out->size;
     struct buf key = {0};
-    json_t *document = make_document(session);
+    json_t *document = session_json(session);
     int error = document == NULL ? CAIRN_ERR_NO_MEMORY : 0;
     if (!error && session->key != NULL) {
         error = he_public_key_write(session->key, &key);
@@ -111,8 +111,8 @@ int session_write(const struct session *session, struct buf *out)
     return error;
 }
 
-static int read_document(const json_t *document, const char *path, struct session *session,
-                         struct cairn_problem *why)
+int session_parse(const json_t *document, const char *path, struct session *session,
+                  struct cairn_problem *why)
 {
     uint64_t frame_params = 0;
     int error = session_params_read(document, path, &session->params, why);
@@ -185,7 +185,7 @@ int session_read(const char *path, struct session *out, struct cairn_problem *wh
     error = container_read(&in, magic, "the public file that keygen wrote", &document, &body_at,
                            why);
     if (!error) {
-        error = read_document(document, path, &session, why);
+        error = session_parse(document, path, &session, why);
     }
     if (!error) {
         error = read_key(&in, body_at, &session, why);

@@ -34,6 +34,11 @@ CAIRN_MUST_CHECK int session_write(const struct session *session, struct buf *ou
  * @retval CAIRN_ERR_DATA, CAIRN_ERR_INTEGRITY, CAIRN_ERR_NO_MEMORY */
 CAIRN_MUST_CHECK int session_read(const char *path, struct session *out,
                                   struct cairn_problem *why);
+/** All but the key, as JSON. New reference, or NULL without memory. */
+json_t *session_json(const struct session *session);
+/** And back. @retval CAIRN_ERR_DATA */
+CAIRN_MUST_CHECK int session_parse(const json_t *document, const char *path,
+                                   struct session *session, struct cairn_problem *why);
 void session_release(struct session *session);
 
 /**

@@ -67,7 +67,7 @@ static json_t *tensor_json(const struct model_tensor *tensor, double step)
                      "step", step);
 }
 
-static json_t *make_document(const struct update_header *header)
+json_t *update_header_json(const struct update_header *header)
 {
     json_t *document = session_params_json(&header->params);
     json_t *tensors = json_array();
@@ -99,7 +99,7 @@ int update_header_write(const struct update_header *header, struct file_draft *d
                         struct cairn_problem *why)
 {
     struct buf bytes = {0};
-    json_t *document = make_document(header);
+    json_t *document = update_header_json(header);
     int error = document == NULL
                     ? CAIRN_ERR_NO_MEMORY
                     : container_header(magic, document, update_body_size(header), &bytes);
@@ -242,8 +242,8 @@ static int read_numbers(const json_t *document, struct update_header *header, co
     return error;
 }
 
-static int read_document(const json_t *document, struct update_header *header, const char *path,
-                         struct cairn_problem *why)
+int update_header_parse(const json_t *document, struct update_header *header, const char *path,
+                        struct cairn_problem *why)
 {
     int error = session_params_read(document, path, &header->params, why);
     if (!error) {
@@ -271,7 +271,7 @@ int update_file_open(struct update_file *file, const char *path, struct cairn_pr
     }
     error = container_read(&file->in, magic, "an update file", &document, &file->body_at, why);
     if (!error) {
-        error = read_document(document, &file->header, path, why);
+        error = update_header_parse(document, &file->header, path, why);
     }
     json_decref(document);
     if (!error && update_body_size(&file->header) != file->in.size - file->body_at) {

@@ -42,6 +42,12 @@ CAIRN_MUST_CHECK int update_header_plan(struct update_header *header, struct cai
 /** Write the header to the draft. @retval CAIRN_ERR_NO_MEMORY, CAIRN_ERR_STORAGE */
 CAIRN_MUST_CHECK int update_header_write(const struct update_header *header,
                                          struct file_draft *draft, struct cairn_problem *why);
+/** The same as JSON. New reference, or NULL: no memory, or a name that is not UTF-8. */
+json_t *update_header_json(const struct update_header *header);
+/** @param header  zero-initialised; update_header_release, on failure too
+ * @retval CAIRN_ERR_DATA, CAIRN_ERR_NO_MEMORY */
+CAIRN_MUST_CHECK int update_header_parse(const json_t *document, struct update_header *header,
+                                         const char *path, struct cairn_problem *why);
 /** Do two files belong to one sum? @retval CAIRN_ERR_REFUSED  what differs, in both */
 CAIRN_MUST_CHECK int update_header_match(const struct update_header *a, const char *a_path,
                                          const struct update_header *b, const char *b_path,
