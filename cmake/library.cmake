@@ -3,7 +3,7 @@
 # nothing else: what is not marked CAIRN_API is compiled hidden, and stays so in the static one.
 include(GNUInstallDirs)
 
-set(CAIRN_LIBRARY_PARTS base cpu wire kern ring model he fed)
+set(CAIRN_LIBRARY_PARTS base cpu wire kern ring model he seal fed)
 set(CAIRN_LIBRARY_MAP ${PROJECT_SOURCE_DIR}/src/lib/libcairn.map)
 
 # ---- shared; SOVERSION is raised when a public header changes so that old programs break ----

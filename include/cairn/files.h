@@ -26,6 +26,20 @@ extern "C" {
  * models may be larger than memory. A file that is written appears whole or not at all. Threads that
  * are started end before the call returns; what is written does not depend on how many there are.
  *
+ * FORMAT "cairn" is the above. "seal" and "tenseal" have other programs' objects in the files, so that
+ * Microsoft SEAL, node-seal and TenSEAL can encrypt, add and open too; what these objects have no
+ * room for stands in FILE.json beside each file, to be copied with it:
+ *
+ *   seal     public file: a SEAL PublicKey, with its EncryptionParameters in PUBLIC.parms; secret
+ *            key: a SEAL SecretKey; update: SEAL Ciphertexts, one after the other. Profiles bfv and
+ *            seal-ckks.
+ *   tenseal  public file and secret key: TenSEAL contexts; update: a CKKSVector, whose slots hold
+ *            samples * value. Profile seal-ckks. A vector without FILE.json is that of a TenSEAL
+ *            client, of weight 1.
+ *
+ * All steps are told the same format, and work on the calling thread. Such ciphertexts are four
+ * times as long as cairn's and more (seal-ckks: 384 bits a value).
+ *
  * Errors are CAIRN_ERR_USAGE for options that are wrong, CAIRN_ERR_DATA for a file that is missing,
  * of another kind or holds what cannot be encrypted, CAIRN_ERR_INTEGRITY for one that is damaged,
  * CAIRN_ERR_REFUSED for files that do not belong together, CAIRN_ERR_STORAGE for a disk that
@@ -55,6 +69,8 @@ struct cairn_keygen_options {
     double range;             /* values lie within +-range; default 1 */
     uint64_t largest_samples; /* of any client; default 1: the plain mean */
     bool force;               /* replace files that are there */
+    const char *format;       /* NULL: "cairn"; "seal"; "tenseal" */
+    const char *seal_version; /* of SEAL's objects: "4.1", "3.7"; NULL: 4.1, for tenseal 3.7 */
 };
 
 CAIRN_API void cairn_keygen_options_init(struct cairn_keygen_options *options);
@@ -84,6 +100,7 @@ struct cairn_encrypt_options {
     double range;
     uint64_t largest_samples;
     unsigned threads; /* that encrypt; 0 (the default): one per processor */
+    const char *format; /* as keygen's */
 };
 
 CAIRN_API void cairn_encrypt_options_init(struct cairn_encrypt_options *options);
@@ -100,6 +117,16 @@ CAIRN_API CAIRN_MUST_CHECK int cairn_files_add(const char *const *paths, size_t 
                                                struct cairn_files_report *report,
                                                struct cairn_problem *why);
 
+/**
+ * The same for files of this format; NULL is "cairn".
+ * @param public_path  what keygen wrote; NULL unless there are TenSEAL vectors without a FILE.json
+ */
+CAIRN_API CAIRN_MUST_CHECK int cairn_files_add_format(const char *format, const char *public_path,
+                                                      const char *const *paths, size_t n,
+                                                      const char *out,
+                                                      struct cairn_files_report *report,
+                                                      struct cairn_problem *why);
+
 struct cairn_decrypt_options {
     size_t size;             /* of this struct: set by cairn_decrypt_options_init */
     const char *secret_path; /* NULL only for profile none */
@@ -109,6 +136,7 @@ struct cairn_decrypt_options {
     bool sum;                /* the sum of samples * model instead of the mean */
     uint32_t floor;          /* fewer contributors are not opened; default 3 */
     unsigned threads;        /* that open; 0 (the default): one per processor */
+    const char *format;      /* as keygen's */
 };
 
 CAIRN_API void cairn_decrypt_options_init(struct cairn_decrypt_options *options);

@@ -6,9 +6,15 @@
 int cmd_add(struct cli *cli, int argc, char **argv, struct cairn_problem *why)
 {
     const char *out = NULL;
+    const char *format = NULL;
+    const char *key = NULL;
     struct cairn_files_report report;
     const struct cli_option list[] = {
         {"out", CLI_TEXT, "FILE", "the sum, an update file itself; needed", &out, 0, 0},
+        {"format", CLI_TEXT, "NAME", "cairn, seal or tenseal: whose files these are (cairn)",
+         &format, 0, 0},
+        {"key", CLI_TEXT, "FILE", "keygen's public file, for TenSEAL vectors without FILE.json",
+         &key, 0, 0},
     };
     int error =
         cli_parse(cli, &argc, &argv, list, sizeof list / sizeof list[0], 1, INT32_MAX, why);
@@ -16,7 +22,8 @@ int cmd_add(struct cli *cli, int argc, char **argv, struct cairn_problem *why)
         error = files_cli_need("out", out, NULL, why);
     }
     if (!error) {
-        error = cairn_files_add((const char *const *)argv, (size_t)argc, out, &report, why);
+        error = cairn_files_add_format(format, key, (const char *const *)argv, (size_t)argc, out,
+                                       &report, why);
     }
     if (error) {
         return error;

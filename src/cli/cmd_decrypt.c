@@ -19,6 +19,8 @@ int cmd_decrypt(struct cli *cli, int argc, char **argv, struct cairn_problem *wh
          0},
         {"threads", CLI_NUMBER, "T", "that open; default: all processors", &options.threads, 1,
          256},
+        {"format", CLI_TEXT, "NAME", "cairn, seal or tenseal: whose files these are (cairn)",
+         &options.format, 0, 0},
         {"floor", CLI_NUMBER, "F", "do not open sums of fewer clients (3)", &options.floor, 1,
          UINT32_MAX},
     };

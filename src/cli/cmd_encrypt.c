@@ -62,6 +62,8 @@ int cmd_encrypt(struct cli *cli, int argc, char **argv, struct cairn_problem *wh
          &seed_text, 0, 0},
         {"threads", CLI_NUMBER, "T", "that encrypt; default: all processors", &options.threads, 1,
          256},
+        {"format", CLI_TEXT, "NAME", "cairn, seal or tenseal: whose files these are (cairn)",
+         &options.format, 0, 0},
         {"clip", CLI_FLAG, NULL, "clamp values that are out of range, and count them",
          &options.clip, 0, 0},
     };

@@ -22,6 +22,13 @@ static int make_paths(const char *out, struct buf *public_path, struct buf *secr
     return error ? error : buf_printf(secret_path, "%s%s.secret", out, between);
 }
 
+static const char *default_profile(const char *format)
+{
+    return format == NULL || strcmp(format, "cairn") == 0 ? "capsule"
+           : strcmp(format, "tenseal") == 0               ? "seal-ckks"
+                                                          : "bfv";
+}
+
 static json_t *make_document(const struct cairn_keygen_options *options,
                              const struct he_params *params, const char *public_path,
                              const char *secret_path)
@@ -40,19 +47,28 @@ static json_t *make_document(const struct cairn_keygen_options *options,
                                                          : json_null());
         (void)json_object_set_new(d, "security_bits", json_real(params->security_bits));
     }
+    if (options->format != NULL && strcmp(options->format, "cairn") != 0) {
+        (void)json_object_del(d, "bits_per_param"); /* that of cairn's own ciphertexts */
+        (void)json_object_set_new(d, "format", json_string(options->format));
+    }
     return d;
 }
 
-static void print_next_steps(const char *public_path, const char *secret_path)
+static void print_next_steps(const char *format, const char *public_path, const char *secret_path)
 {
-    printf("\n  give %s to every client; each runs\n"
-           "    cairn encrypt --key %s --index I --in model.safetensors --out update-I.cairn\n"
-           "  anybody adds:   cairn add --out sum.cairn update-*.cairn\n",
-           public_path, public_path);
+    const bool own = format == NULL || strcmp(format, "cairn") == 0;
+    char option[32] = "";
+    if (!own) {
+        (void)snprintf(option, sizeof option, " --format %s", format);
+    }
+    printf("\n  give %s%s to every client; each runs\n"
+           "    cairn encrypt%s --key %s --index I --in model.safetensors --out update-I.cairn\n"
+           "  anybody adds:   cairn add%s --out sum.cairn update-*.cairn\n",
+           public_path, own ? "" : ", with the .json beside it,", option, public_path, option);
     if (secret_path != NULL) {
         printf("  keep %s to yourself; it opens the sum:\n"
-               "    cairn decrypt --key %s --in sum.cairn --out mean.safetensors\n",
-               secret_path, secret_path);
+               "    cairn decrypt%s --key %s --in sum.cairn --out mean.safetensors\n",
+               secret_path, option, secret_path);
     }
 }
 
@@ -76,7 +92,7 @@ static int keygen(struct cli *cli, const struct cairn_keygen_options *options,
     error = files_cli_print(cli, "made", make_document(options, &params, public_path, secret_path),
                             why);
     if (!error && !cli->json) {
-        print_next_steps(public_path, report.encrypted ? secret_path : NULL);
+        print_next_steps(options->format, public_path, report.encrypted ? secret_path : NULL);
     }
     return error;
 }
@@ -86,23 +102,32 @@ int cmd_keygen(struct cli *cli, int argc, char **argv, struct cairn_problem *why
     struct cairn_keygen_options options;
     const char *out = "cairn";
     cairn_keygen_options_init(&options);
+    options.profile = NULL;
     const struct cli_option list[] = {
         {"contributors", CLI_NUMBER, "N", "no more clients than this in one sum; needed",
          &options.contributors, 1, UINT32_MAX},
         {"out", CLI_TEXT, "NAME", "writes NAME.public and NAME.secret, or into a folder (cairn)",
          &out, 0, 0},
-        {"profile", CLI_TEXT, "NAME", "capsule (smallest), bfv, seal-ckks, or none: no encryption (capsule)",
+        {"profile", CLI_TEXT, "NAME", "capsule (smallest), bfv, seal-ckks, or none: no encryption (capsule; "
+         "for seal bfv, for tenseal seal-ckks)",
          &options.profile, 0, 0},
         {"value-bits", CLI_NUMBER, "B", "bits of a quantised value, 2 to 24 (16)",
          &options.value_bits, 2, 24},
         {"range", CLI_REAL, "R", "values lie within +-R (1)", &options.range, 0, 0},
         {"largest-samples", CLI_COUNT, "M", "the most samples that any client has (1: plain mean)",
          &options.largest_samples, 0, 0},
+        {"format", CLI_TEXT, "NAME", "cairn, seal or tenseal: whose files these are (cairn)",
+         &options.format, 0, 0},
+        {"seal-version", CLI_TEXT, "V", "of SEAL's objects, 4.1 or 3.7 (4.1; tenseal 3.7)",
+         &options.seal_version, 0, 0},
         {"force", CLI_FLAG, NULL, "replace files that are there", &options.force, 0, 0},
     };
     int error = cli_parse(cli, &argc, &argv, list, sizeof list / sizeof list[0], 0, 0, why);
     if (error) {
         return error;
+    }
+    if (options.profile == NULL) {
+        options.profile = default_profile(options.format);
     }
     if (options.contributors == 0) {
         return files_cli_need("contributors", NULL, "say how many clients there may be", why);

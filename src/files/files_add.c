@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "add_job.h"
+#include "cipher_keys.h"
 #include "files_common.h"
 #include "input_kind.h"
 #include "problem.h"
@@ -15,27 +17,11 @@
 
 static const char function[] = "cairn_files_add";
 
-/* What is kept of each file. */
-struct part {
-    const char *path;
-    uint64_t size, body_at;
-    uint8_t digest[DIGEST_SIZE]; /* of its header */
-    uint32_t contributors;
-    uint64_t weight;
-    struct buf set;
-};
-
-struct job {
-    struct update_header total; /* the first file's, with the contributors of all */
-    struct part *parts;
-    size_t n;
-    struct buf work, out; /* one frame each */
-};
-
-static void job_release(struct job *job)
+static void job_release(struct add_job *job)
 {
     for (size_t i = 0; i < job->n; i++) {
         buf_release(&job->parts[i].set);
+        cipher_file_release(&job->parts[i].ciphers);
     }
     free(job->parts);
     buf_release(&job->work);
@@ -64,47 +50,42 @@ static bool first_common(const struct buf *a, const struct buf *b, uint32_t *cli
     return false;
 }
 
-static int check_new_clients(const struct job *job, size_t at, struct cairn_problem *why)
+static int check_new_clients(const struct add_job *job, size_t at, struct cairn_problem *why)
 {
     uint32_t client = 0;
     if (!first_common(&job->total.set, &job->parts[at].set, &client)) {
         return 0;
     }
-    for (size_t i = 0; i < at; i++) { /* only to name the other file */
-        if (first_common(&job->parts[i].set, &job->parts[at].set, &client)) {
+    for (size_t i = 0; i < job->n; i++) { /* only to name the other file */
+        const struct add_part *other = &job->parts[i];
+        if (i != at && first_common(&other->set, &job->parts[at].set, &client)) {
             return problem_set(why, CAIRN_ERR_REFUSED,
                                "add each client once; did two clients take the same --index?",
-                               "client %u is in %s and in %s", client, job->parts[i].path,
+                               "client %u is in %s and in %s", client, other->path,
                                job->parts[at].path);
         }
     }
     return CAIRN_ERR_BUG; /* the total is the union of these */
 }
 
-/* Keep what is needed of a file that has just been opened; its header goes to the total or away. */
-static int keep_part(struct job *job, size_t at, struct update_file *file,
-                     struct cairn_problem *why)
+int add_keep(struct add_job *job, size_t at, const char *path, struct update_header *header,
+             struct cairn_problem *why)
 {
-    struct part *part = &job->parts[at];
+    struct add_part *part = &job->parts[at];
     struct update_header *total = &job->total;
-    *part = (struct part){.path = file->in.path,
-                          .size = file->in.size,
-                          .body_at = file->body_at,
-                          .contributors = file->header.contributors,
-                          .weight = file->header.weight};
-    if (buf_append(&part->set, file->header.set.data, file->header.set.size) != 0) {
+    part->path = path;
+    part->contributors = header->contributors;
+    part->weight = header->weight;
+    if (buf_append(&part->set, header->set.data, header->set.size) != 0) {
         return problem_set(why, CAIRN_ERR_NO_MEMORY, NULL, "no memory for a set of clients");
     }
-    int error = read_digest(&file->in, part->body_at, part->digest, why);
-    if (error) {
-        return error;
-    }
-    if (at == 0) {
-        *total = file->header;
-        file->header = (struct update_header){0};
+    if (job->first == NULL) {
+        *total = *header;
+        *header = (struct update_header){0};
+        job->first = path;
         return 0;
     }
-    error = update_header_match(total, job->parts[0].path, &file->header, part->path, why);
+    int error = update_header_match(total, job->first, header, path, why);
     if (!error) {
         error = check_new_clients(job, at, why);
     }
@@ -119,16 +100,29 @@ static int keep_part(struct job *job, size_t at, struct update_file *file,
     return 0;
 }
 
-static int read_headers(struct job *job, const char *const *paths, struct cairn_problem *why)
+static int read_header(struct add_job *job, size_t at, const char *path, struct cairn_problem *why)
+{
+    struct add_part *part = &job->parts[at];
+    struct update_file file;
+    int error = update_file_open(&file, path, why);
+    if (error) {
+        return error;
+    }
+    part->size = file.in.size;
+    part->body_at = file.body_at;
+    error = read_digest(&file.in, part->body_at, part->digest, why);
+    if (!error) {
+        error = add_keep(job, at, path, &file.header, why);
+    }
+    update_file_close(&file);
+    return error;
+}
+
+static int read_headers(struct add_job *job, const char *const *paths, struct cairn_problem *why)
 {
     int error = 0;
     for (size_t i = 0; i < job->n && !error; i++) {
-        struct update_file file;
-        error = update_file_open(&file, paths[i], why);
-        if (!error) {
-            error = keep_part(job, i, &file, why);
-            update_file_close(&file);
-        }
+        error = read_header(job, i, paths[i], why);
     }
     return error;
 }
@@ -136,7 +130,7 @@ static int read_headers(struct job *job, const char *const *paths, struct cairn_
 /* ---- frames ---- */
 
 /* Is it the file whose header was read? */
-static int check_same(const struct input *in, const struct part *part, struct cairn_problem *why)
+static int check_same(const struct input *in, const struct add_part *part, struct cairn_problem *why)
 {
     uint8_t digest[DIGEST_SIZE] = {0};
     int error = in->size == part->size ? read_digest(in, part->body_at, digest, why) : 0;
@@ -148,10 +142,10 @@ static int check_same(const struct input *in, const struct part *part, struct ca
 }
 
 /* sum (+)= frame `index` of one file. */
-static int add_frame(struct job *job, size_t at, uint32_t index, uint8_t *sum,
+static int add_frame(struct add_job *job, size_t at, uint32_t index, uint8_t *sum,
                      struct cairn_problem *why)
 {
-    const struct part *part = &job->parts[at];
+    const struct add_part *part = &job->parts[at];
     struct update_file file = {.header = job->total, .body_at = part->body_at};
     struct wire_frame frame;
     file.header.contributors = part->contributors; /* the rest is the same, and the job's */
@@ -175,7 +169,7 @@ static int add_frame(struct job *job, size_t at, uint32_t index, uint8_t *sum,
     return error;
 }
 
-static int write_frame(struct job *job, uint32_t index, struct file_draft *draft,
+static int write_frame(struct add_job *job, uint32_t index, struct file_draft *draft,
                        struct cairn_problem *why)
 {
     const struct update_header *total = &job->total;
@@ -198,7 +192,7 @@ static int write_frame(struct job *job, uint32_t index, struct file_draft *draft
     return error ? error : file_draft_write(draft, job->out.data, job->out.size, why);
 }
 
-static int write_sum(struct job *job, const char *path, uint64_t *bytes, struct cairn_problem *why)
+static int write_sum(struct add_job *job, const char *path, uint64_t *bytes, struct cairn_problem *why)
 {
     struct file_draft draft;
     int error = file_draft_open(&draft, path, 0644, why);
@@ -227,15 +221,33 @@ static int check_arguments(const char *const *paths, size_t n, const char *out,
             return files_missing(function, "the path of an update file", why);
         }
     }
-    return input_keep_keys(out, why);
+    return cipher_keep_keys(out, why);
 }
 
 int cairn_files_add(const char *const *paths, size_t n, const char *out,
                     struct cairn_files_report *report, struct cairn_problem *why)
 {
-    struct job job = {0};
+    return cairn_files_add_format(NULL, NULL, paths, n, out, report, why);
+}
+
+static int add_own(struct add_job *job, const char *const *paths, const char *out, uint64_t *bytes,
+                   struct cairn_problem *why)
+{
+    int error = read_headers(job, paths, why);
+    return error ? error : write_sum(job, out, bytes, why);
+}
+
+int cairn_files_add_format(const char *name, const char *public_path, const char *const *paths,
+                           size_t n, const char *out, struct cairn_files_report *report,
+                           struct cairn_problem *why)
+{
+    struct add_job job = {0};
+    enum files_format format;
     uint64_t bytes = 0;
     int error = check_arguments(paths, n, out, why);
+    if (!error) {
+        error = files_format_read(name, &format, why);
+    }
     if (error) {
         return error;
     }
@@ -244,10 +256,9 @@ int cairn_files_add(const char *const *paths, size_t n, const char *out,
         return problem_set(why, CAIRN_ERR_NO_MEMORY, NULL, "no memory for a list of files");
     }
     job.n = n;
-    error = read_headers(&job, paths, why);
-    if (!error) {
-        error = write_sum(&job, out, &bytes, why);
-    }
+    error = format == FILES_CAIRN
+                ? add_own(&job, paths, out, &bytes, why)
+                : add_ciphers(&job, format, public_path, paths, out, &bytes, why);
     if (!error && report != NULL) {
         files_report_header(report, &job.total);
         report->bytes = bytes;

@@ -6,6 +6,8 @@
  */
 #include <string.h>
 
+#include "cipher_file.h"
+#include "cipher_keys.h"
 #include "files_common.h"
 #include "input_kind.h"
 #include "problem.h"
@@ -29,6 +31,11 @@ struct job {
     struct tensor_file base; /* closed without one */
     struct he_secret_key *secret;
     struct files_crew crew;
+    enum files_format format;
+    struct cipher_file ciphers; /* the rest is for the other programs' formats */
+    struct seal_codec codec;
+    struct seal_secret_key key;
+    struct seal_cipher cipher;
     /* one frame's worth */
     struct buf frame;
     int64_t *sums;
@@ -43,6 +50,10 @@ static void job_release(struct job *job)
     buf_release(&job->frame);
     he_secret_key_free(job->secret);
     files_crew_release(&job->crew);
+    seal_cipher_release(&job->cipher);
+    seal_secret_key_release(&job->key);
+    cipher_file_release(&job->ciphers);
+    seal_codec_release(&job->codec);
     tensor_file_close(&job->base);
     update_file_close(&job->in);
 }
@@ -67,7 +78,7 @@ static int check_options(const struct cairn_decrypt_options *o, struct cairn_pro
     if (!error) {
         error = input_keep(o->base, o->out, why);
     }
-    return error ? error : input_keep_keys(o->out, why);
+    return error ? error : cipher_keep_keys(o->out, why);
 }
 
 /* What may be opened at all. */
@@ -126,6 +137,10 @@ static int read_secret(struct job *job, struct cairn_problem *why)
         return problem_set(why, CAIRN_ERR_USAGE, "give the secret key that keygen wrote",
                            "%s is encrypted and no key is given", job->options->in);
     }
+    if (job->format != FILES_CAIRN) {
+        return cipher_secret_key_read(job->options->secret_path, job->format, &job->codec,
+                                      &job->key, why);
+    }
     int error = secret_file_read(job->options->secret_path, &job->secret, id, why);
     if (!error && memcmp(id, h->key_id, sizeof id) != 0) {
         char key[17];
@@ -147,7 +162,9 @@ static int prepare(struct job *job, struct cairn_problem *why)
     if (job->sums == NULL || job->mean == NULL) {
         return problem_set(why, CAIRN_ERR_NO_MEMORY, NULL, "no memory for one frame");
     }
-    return files_crew_new(&job->in.header.params, job->options->threads, &job->crew, why);
+    return job->format != FILES_CAIRN ? 0
+                                      : files_crew_new(&job->in.header.params,
+                                                       job->options->threads, &job->crew, why);
 }
 
 /* The one thing that is said of a frame that cannot be opened. */
@@ -155,8 +172,37 @@ static int not_honest(const struct job *job, struct cairn_problem *why)
 {
     return problem_set(why, CAIRN_ERR_INTEGRITY,
                        "copy the files again and add them again; nothing was written",
-                       "%s cannot be opened: it is damaged, or not an honest sum of its %u clients",
-                       job->options->in, job->in.header.contributors);
+                       "%s cannot be opened: it is damaged, or not an honest sum of its %u clients%s",
+                       job->options->in, job->in.header.contributors,
+                       job->format == FILES_CAIRN ? "" : ", or this is not its key");
+}
+
+/* One frame's sums, from a frame of cairn's. */
+static int open_own(struct job *job, uint32_t index, size_t n, struct cairn_problem *why)
+{
+    const struct update_header *h = &job->in.header;
+    struct wire_frame frame;
+    int error = update_file_frame(&job->in, index, &job->frame, &frame, why);
+    return error ? error
+                 : he_open(&h->params, job->secret, job->crew.crew, h->nonce, h->round, index,
+                           h->contributors, frame.payload.data, n, job->sums, why);
+}
+
+/* The same from ciphertexts. A frame has whole chunks, the last one excepted. */
+static int open_ciphers(struct job *job, size_t first, size_t n, struct cairn_problem *why)
+{
+    const size_t chunk = job->in.header.params.chunk_params;
+    int error = 0;
+    for (size_t at = 0; at < n && !error; at += chunk) {
+        const size_t count = n - at < chunk ? n - at : chunk;
+        error = cipher_file_read(&job->ciphers, &job->codec, (first + at) / chunk, &job->frame,
+                                 &job->cipher, why);
+        if (!error) {
+            error = seal_codec_open(&job->codec, &job->key, job->in.header.contributors,
+                                    &job->cipher, job->sums + at, count, why);
+        }
+    }
+    return error;
 }
 
 static int open_frame(struct job *job, uint32_t index, struct file_draft *draft,
@@ -165,12 +211,8 @@ static int open_frame(struct job *job, uint32_t index, struct file_draft *draft,
     const struct update_header *h = &job->in.header;
     const size_t first = fed_plan_first(&h->plan, index);
     const size_t n = fed_plan_count(&h->plan, index);
-    struct wire_frame frame;
-    int error = update_file_frame(&job->in, index, &job->frame, &frame, why);
-    if (!error) {
-        error = he_open(&h->params, job->secret, job->crew.crew, h->nonce, h->round, index,
-                        h->contributors, frame.payload.data, n, job->sums, why);
-    }
+    int error = job->format == FILES_CAIRN ? open_own(job, index, n, why)
+                                           : open_ciphers(job, first, n, why);
     if (error) {
         return error == CAIRN_ERR_INTEGRITY ? not_honest(job, why) : error;
     }
@@ -202,6 +244,28 @@ static int write_mean(struct job *job, uint64_t *bytes, struct cairn_problem *wh
     return files_finish(&draft, bytes, why);
 }
 
+/* The note, and the ciphertexts that it is about. */
+static int open_foreign(struct job *job, struct cairn_problem *why)
+{
+    struct update_header *h = &job->in.header;
+    const char *path = job->options->in;
+    enum seal_version version;
+    uint8_t digest[DIGEST_SIZE];
+    bool has_digest = false;
+    int error = cipher_note_read(path, job->format, h, &version, digest, &has_digest, why);
+    if (!error) {
+        error = seal_codec_init(&job->codec, &h->params, cipher_unit(job->format, h), why);
+    }
+    if (!error) {
+        error = cipher_file_walk(&job->ciphers, path, job->format, &job->codec, cipher_count(h),
+                                 why);
+    }
+    if (!error && has_digest) {
+        error = cipher_file_match(&job->ciphers, digest, why);
+    }
+    return error;
+}
+
 int cairn_files_decrypt(const struct cairn_decrypt_options *options,
                         struct cairn_files_report *report, struct cairn_problem *why)
 {
@@ -211,7 +275,11 @@ int cairn_files_decrypt(const struct cairn_decrypt_options *options,
     if (error) {
         return error;
     }
-    error = update_file_open(&job.in, options->in, why);
+    error = files_format_read(options->format, &job.format, why);
+    if (!error) {
+        error = job.format == FILES_CAIRN ? update_file_open(&job.in, options->in, why)
+                                          : open_foreign(&job, why);
+    }
     if (!error) {
         error = check_contributors(&job, why);
     }

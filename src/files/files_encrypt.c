@@ -6,6 +6,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "cipher_file.h"
+#include "cipher_keys.h"
 #include "files_common.h"
 #include "input_kind.h"
 #include "problem.h"
@@ -34,6 +36,10 @@ struct job {
     double range;
     struct secret_rng *rng;
     struct files_crew crew;
+    enum files_format format;
+    enum seal_version version;    /* the rest is for the other programs' formats */
+    struct seal_codec codec;
+    struct seal_public_key key;
     /* one frame's worth */
     float *update; /* the model, less the base where there is one */
     float *global; /* NULL without a base */
@@ -50,6 +56,8 @@ static void job_release(struct job *job)
     files_run_free(job->values, n, sizeof *job->values);
     buf_release(&job->frame);
     secret_rng_free(job->rng);
+    seal_public_key_release(&job->key);
+    seal_codec_release(&job->codec);
     files_crew_release(&job->crew);
     update_header_release(&job->header);
     tensor_file_close(&job->base);
@@ -79,7 +87,7 @@ static int check_options(const struct cairn_encrypt_options *o, struct cairn_pro
     if (!error) {
         error = input_keep(o->base, o->out, why);
     }
-    return error ? error : input_keep_keys(o->out, why);
+    return error ? error : cipher_keep_keys(o->out, why);
 }
 
 static int choose_params(struct job *job, struct cairn_problem *why)
@@ -90,6 +98,11 @@ static int choose_params(struct job *job, struct cairn_problem *why)
     if (error || profile == given->profile) {
         job->header.params = *given;
         return error;
+    }
+    if (job->format != FILES_CAIRN) {
+        return problem_set(why, CAIRN_ERR_USAGE, "make a key pair for this profile with keygen",
+                           "the key of %s is for profile %s", job->options->public_path,
+                           he_profile_name(given->profile));
     }
     if (profile != HE_NONE && job->session.key == NULL) {
         return problem_set(why, CAIRN_ERR_USAGE, "make a key pair with `cairn keygen`",
@@ -216,7 +229,14 @@ static int prepare(struct job *job, struct cairn_problem *why)
         (job->header.has_base && job->global == NULL)) {
         return problem_set(why, CAIRN_ERR_NO_MEMORY, NULL, "no memory for one frame");
     }
-    return files_crew_new(&job->header.params, job->options->threads, &job->crew, why);
+    if (job->format == FILES_CAIRN) {
+        return files_crew_new(&job->header.params, job->options->threads, &job->crew, why);
+    }
+    error = seal_codec_init(&job->codec, &job->header.params,
+                            cipher_unit(job->format, &job->header), why);
+    return error ? error
+                 : cipher_public_key_read(job->options->public_path, job->format, &job->codec,
+                                          &job->key, why);
 }
 
 /* ---- one frame ---- */
@@ -259,14 +279,12 @@ static int make_update(struct job *job, size_t first, size_t n, struct cairn_pro
     return 0;
 }
 
-static int encrypt_frame(struct job *job, uint32_t index, struct file_draft *draft,
-                         struct cairn_problem *why)
+/* One frame's floats become integers. */
+static int read_frame(struct job *job, uint32_t index, struct cairn_problem *why)
 {
     const struct update_header *h = &job->header;
-    const struct wire_context context = update_context(h);
     const size_t first = fed_plan_first(&h->plan, index);
     const size_t n = fed_plan_count(&h->plan, index);
-    size_t payload_at = 0;
     struct tensor_file in = job->in;
     in.shape = h->shape; /* borrowed back */
     int error = tensor_file_read(&in, first, n, job->update, why);
@@ -276,10 +294,23 @@ static int encrypt_frame(struct job *job, uint32_t index, struct file_draft *dra
     if (!error) {
         error = make_update(job, first, n, why);
     }
+    if (!error) {
+        quantiser_read(&job->quantiser, job->update, first, n, job->values, &job->clamped);
+    }
+    return error;
+}
+
+static int encrypt_frame(struct job *job, uint32_t index, struct file_draft *draft,
+                         struct cairn_problem *why)
+{
+    const struct update_header *h = &job->header;
+    const struct wire_context context = update_context(h);
+    const size_t n = fed_plan_count(&h->plan, index);
+    size_t payload_at = 0;
+    int error = read_frame(job, index, why);
     if (error) {
         return error;
     }
-    quantiser_read(&job->quantiser, job->update, first, n, job->values, &job->clamped);
     buf_clear(&job->frame);
     error = wire_frame_begin(&job->frame, index, h->contributors, h->weight, h->params.short_id,
                              he_payload_bytes(&h->params, n), buf_span(&h->set), &payload_at);
@@ -312,6 +343,43 @@ static int write_update(struct job *job, uint64_t *bytes, struct cairn_problem *
     return files_finish(&draft, bytes, why);
 }
 
+/* ---- the other programs' formats ---- */
+
+static int put_frame(struct job *job, uint32_t index, struct cipher_writer *writer,
+                     struct cairn_problem *why)
+{
+    const size_t n = fed_plan_count(&job->header.plan, index);
+    const size_t chunk = job->header.params.chunk_params;
+    struct seal_cipher cipher = {0};
+    int error = read_frame(job, index, why);
+    for (size_t at = 0; at < n && !error; at += chunk) {
+        const size_t count = n - at < chunk ? n - at : chunk;
+        error = seal_codec_encrypt(&job->codec, &job->key, job->rng, job->values + at, count,
+                                   &cipher, why);
+        if (!error) {
+            error = cipher_writer_put(writer, &cipher, count, why);
+        }
+    }
+    seal_cipher_release(&cipher);
+    return error;
+}
+
+static int write_ciphers(struct job *job, uint64_t *bytes, struct cairn_problem *why)
+{
+    struct cipher_writer writer;
+    int error = cipher_writer_open(&writer, job->options->out, job->format, job->version,
+                                   &job->codec, why);
+    for (uint32_t i = 0; i < job->header.plan.n_frames && !error; i++) {
+        error = put_frame(job, i, &writer, why);
+    }
+    if (!error) {
+        error = cipher_writer_finish(&writer, &job->header, why);
+    }
+    *bytes = writer.bytes;
+    cipher_writer_release(&writer);
+    return error;
+}
+
 int cairn_files_encrypt(const struct cairn_encrypt_options *options,
                         struct cairn_files_report *report, struct cairn_problem *why)
 {
@@ -321,7 +389,13 @@ int cairn_files_encrypt(const struct cairn_encrypt_options *options,
     if (error) {
         return error;
     }
-    error = session_read(options->public_path, &job.session, why);
+    error = files_format_read(options->format, &job.format, why);
+    if (!error && job.format == FILES_CAIRN) {
+        error = session_read(options->public_path, &job.session, why);
+    } else if (!error) {
+        error = cipher_session_read(options->public_path, job.format, &job.session, &job.version,
+                                    why);
+    }
     if (!error) {
         error = check_against_session(&job, why);
     }
@@ -335,7 +409,8 @@ int cairn_files_encrypt(const struct cairn_encrypt_options *options,
         error = prepare(&job, why);
     }
     if (!error) {
-        error = write_update(&job, &bytes, why);
+        error = job.format == FILES_CAIRN ? write_update(&job, &bytes, why)
+                                          : write_ciphers(&job, &bytes, why);
     }
     if (!error && report != NULL) {
         files_report_header(report, &job.header);

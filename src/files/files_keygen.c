@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "cipher_keys.h"
 #include "files_common.h"
 #include "problem.h"
 #include "random.h"
@@ -91,17 +92,53 @@ static int write_files(const struct session *session, const struct he_secret_key
     return error;
 }
 
+/* A pair of cairn's own. */
+static int make_own(struct session *session, const struct cairn_keygen_options *options,
+                    const char *public_path, const char *secret_path, uint64_t *bytes,
+                    struct cairn_problem *why)
+{
+    struct he_secret_key *secret = NULL;
+    int error = make_keys(session, &secret, why);
+    if (!error) {
+        error = write_files(session, secret, public_path, secret_path, options->force, bytes, why);
+    }
+    he_secret_key_free(secret);
+    return error;
+}
+
+/* A pair of another program's. */
+static int make_foreign(struct session *session, enum files_format format,
+                        const struct cairn_keygen_options *options, const char *public_path,
+                        const char *secret_path, uint64_t *bytes, struct cairn_problem *why)
+{
+    enum seal_version version;
+    int error = files_seal_version(format, options->seal_version, &version, why);
+    if (!error && random_from_system(session->nonce, sizeof session->nonce) != 0) {
+        error = problem_set(why, CAIRN_ERR_NO_ENTROPY, NULL, "cannot make a key pair: %s",
+                            cairn_error_sentence(CAIRN_ERR_NO_ENTROPY));
+    }
+    return error ? error
+                 : cipher_keys_make(session, format, version, public_path, secret_path,
+                                    options->force, bytes, why);
+}
+
 int cairn_files_keygen(const struct cairn_keygen_options *options, const char *public_path,
                        const char *secret_path, struct cairn_files_report *report,
                        struct cairn_problem *why)
 {
     struct session session = {.frame_params = SESSION_FRAME_PARAMS};
-    struct he_secret_key *secret = NULL;
     enum he_profile profile;
+    enum files_format format;
     uint64_t bytes = 0;
     int error = check_options(options, public_path, why);
     if (!error) {
         error = files_profile(options->profile, HE_CAPSULE, &profile, why);
+    }
+    if (!error) {
+        error = files_format_read(options->format, &format, why);
+    }
+    if (!error) {
+        error = files_format_takes(format, profile, why);
     }
     if (error) {
         return error;
@@ -113,18 +150,15 @@ int cairn_files_keygen(const struct cairn_keygen_options *options, const char *p
     session.largest_samples = options->largest_samples;
     error = he_params_choose(profile, options->value_bits, options->contributors, &session.params,
                              why);
-    if (!error) {
-        error = make_keys(&session, &secret, why);
-    }
-    if (!error) {
-        error = write_files(&session, secret, public_path, secret_path, options->force, &bytes,
-                            why);
+    if (!error && format == FILES_CAIRN) {
+        error = make_own(&session, options, public_path, secret_path, &bytes, why);
+    } else if (!error) {
+        error = make_foreign(&session, format, options, public_path, secret_path, &bytes, why);
     }
     if (!error && report != NULL) {
         *report = (struct cairn_files_report){.encrypted = profile != HE_NONE, .bytes = bytes};
         (void)snprintf(report->parameters, sizeof report->parameters, "%s", session.params.id);
     }
-    he_secret_key_free(secret);
     session_release(&session);
     return error;
 }

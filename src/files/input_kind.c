@@ -20,6 +20,7 @@ const char *input_kind(const struct input *in)
         {"CRNP", 0, "a bare public key"},
         {"CRNB", 0, "a batch of frames"},
         {"CRNM", 0, "a model message"},
+        {"\x5e\xa1\x10", 0, "a SEAL object"},
         {"\x93NUMPY", 0, "a .npy array"},
         {"{", 8, "a safetensors model"},
         {"PK", 0, "a zip archive (.npz, .pt)"},
