@@ -7,9 +7,11 @@
 #include "digest.h"
 #include "file.h"
 #include "frame.h"
+#include "inspect_seal.h"
 #include "json.h"
 #include "model_message.h"
 #include "safetensors.h"
+#include "secret.h"
 #include "secret_file.h"
 #include "table.h"
 #include "update_file.h"
@@ -130,6 +132,8 @@ static int inspect_json(struct cli *cli, const char *path, struct span bytes, js
     } else if (json_object_get(content, "iteration")) {
         set_kind(document, "log of a node");
         (void)json_object_update(document, content);
+    } else if (inspect_note(content, document)) {
+        set_kind(document, "note beside a file of SEAL or TenSEAL");
     } else {
         struct fed_config config = {0};
         set_kind(document, "config");
@@ -285,6 +289,7 @@ static bool inspect_streamed(const char *path, json_t *document, int *error,
         {"CRNU", "update file", inspect_update},
         {"CRNK", "secret key", inspect_secret},
         {"\x93NUMPY", ".npy array", inspect_array},
+        {"\x5e\xa1\x10", "SEAL objects", inspect_seal},
     };
     struct input in;
     uint8_t start[6] = {0};
@@ -341,10 +346,13 @@ static int inspect(struct cli *cli, const char *path, struct span bytes, json_t 
     if (looks_like_json(bytes)) {
         return inspect_json(cli, path, bytes, document, why);
     }
+    if (inspect_tenseal(path, bytes, document)) {
+        return 0;
+    }
     return problem_set(
         why, CAIRN_ERR_DATA,
         "known are: safetensors, .npy, keys, update files, config.json, summary.json, node logs, "
-        "batches, model messages",
+        "batches, model messages, SEAL objects, TenSEAL contexts and vectors",
         "%s is none of the files that cairn writes or reads", path);
 }
 
@@ -419,6 +427,9 @@ int cmd_inspect(struct cli *cli, int argc, char **argv, struct cairn_problem *wh
         print_document(document);
     }
     json_decref(document);
+    if (bytes.data != NULL) {
+        secret_wipe(bytes.data, bytes.size); /* it may be a context with a secret key */
+    }
     buf_release(&bytes);
     return error;
 }
