@@ -52,7 +52,7 @@ static int make_pair(const struct seal_codec *codec, struct pair *pair, struct c
 
 /* The files' bytes. */
 struct content {
-    struct buf params, open, secret, note, params_path, note_path;
+    struct buf params, open, secret, note, secret_note, params_path, note_path, secret_note_path;
 };
 
 static void wipe(struct buf *b)
@@ -69,6 +69,8 @@ static void content_release(struct content *c)
     buf_release(&c->open);
     wipe(&c->secret);
     buf_release(&c->note);
+    buf_release(&c->secret_note);
+    buf_release(&c->secret_note_path);
     buf_release(&c->params_path);
     buf_release(&c->note_path);
 }
@@ -125,6 +127,7 @@ static int check_absent(const struct content *c, const char *public_path, bool r
                         struct cairn_problem *why)
 {
     const char *paths[] = {public_path, (const char *)c->note_path.data,
+                           (const char *)c->secret_note_path.data,
                            (const char *)c->params_path.data};
     int error = 0;
     for (size_t i = 0; i < sizeof paths / sizeof paths[0] && !error; i++) {
@@ -144,7 +147,8 @@ static int write_content(struct content *c, const char *public_path, const char 
     if (error) {
         return error;
     }
-    if (c->params_path.size > 0) {
+    error = secret_file_put(buf_text(&c->secret_note_path), buf_span(&c->secret_note), replace, why);
+    if (!error && c->params_path.size > 0) {
         error = file_replace(buf_text(&c->params_path), c->params.data, c->params.size, 0644, why);
     }
     if (!error) {
@@ -155,12 +159,24 @@ static int write_content(struct content *c, const char *public_path, const char 
     }
     if (error && !replace) { /* ours, and of no use alone */
         (void)unlink(secret_path);
+        (void)unlink(buf_text(&c->secret_note_path));
         (void)unlink(buf_text(&c->note_path));
         if (c->params_path.size > 0) {
             (void)unlink(buf_text(&c->params_path));
         }
     }
     return error;
+}
+
+/* Which pair a secret key is of. A wrong one would not be noticed: where lanes are full, any words
+ * open to sums. */
+static int note_secret(struct content *c, enum files_format format, enum seal_version version,
+                       const uint8_t key_id[HE_KEY_ID_SIZE], struct cairn_problem *why)
+{
+    uint8_t digest[DIGEST_SIZE];
+    digest_of(c->secret.data, c->secret.size, digest);
+    return note_write(json_pack("{s:o}", "key", container_hex_json(key_id, HE_KEY_ID_SIZE)), format,
+                      version, digest, &c->secret_note, why);
 }
 
 int cipher_keys_make(struct session *session, enum files_format format, enum seal_version version,
@@ -181,7 +197,13 @@ int cipher_keys_make(struct session *session, enum files_format format, enum sea
         error = note_write(session_json(session), format, version, session->key_id, &c.note, why);
     }
     if (!error) {
+        error = note_secret(&c, format, version, session->key_id, why);
+    }
+    if (!error) {
         error = note_path(public_path, &c.note_path, why);
+    }
+    if (!error) {
+        error = note_path(secret_path, &c.secret_note_path, why);
     }
     if (!error && format == FILES_SEAL &&
         (buf_printf(&c.params_path, "%s.parms", public_path) != 0 ||
@@ -307,15 +329,47 @@ int cipher_public_key_read(const char *path, enum files_format format,
     return error;
 }
 
+/* Is it the key of that pair, and the file that its note is about? */
+static int check_secret(const char *path, enum files_format format, struct span bytes,
+                        const uint8_t key_id[HE_KEY_ID_SIZE], struct cairn_problem *why)
+{
+    json_t *note = NULL;
+    enum seal_version version;
+    uint8_t noted[DIGEST_SIZE], digest[DIGEST_SIZE], key[HE_KEY_ID_SIZE];
+    bool has_digest = false;
+    int error = note_read(path, format, &note, &version, noted, &has_digest, why);
+    if (error) {
+        return error;
+    }
+    digest_of(bytes.data, bytes.size, digest);
+    if (container_hex(note, "key", key, sizeof key) != 0) {
+        error = container_bad(path, "key", why);
+    } else if (memcmp(key, key_id, sizeof key) != 0) {
+        char of[17], wanted[17];
+        digest_hex(key, 8, of);
+        digest_hex(key_id, 8, wanted);
+        error = problem_set(why, CAIRN_ERR_IDENTITY, "give the secret key of that pair",
+                            "%s is of key pair %s; the sum is encrypted for %s", path, of, wanted);
+    } else if (has_digest && memcmp(noted, digest, sizeof digest) != 0) {
+        error = problem_set(why, CAIRN_ERR_INTEGRITY, "copy both files again",
+                            "%s is not the key that its note, %s.json, is about", path, path);
+    }
+    json_decref(note);
+    return error;
+}
+
 int cipher_secret_key_read(const char *path, enum files_format format,
-                           const struct seal_codec *codec, struct seal_secret_key *out,
-                           struct cairn_problem *why)
+                           const struct seal_codec *codec, const uint8_t key_id[HE_KEY_ID_SIZE],
+                           struct seal_secret_key *out, struct cairn_problem *why)
 {
     struct cairn_problem inner = {0};
     uint8_t *bytes = NULL;
     size_t size = 0;
     struct span key;
     int error = secret_file_get(path, LARGEST, &bytes, &size, why);
+    if (!error) {
+        error = check_secret(path, format, (struct span){bytes, size}, key_id, why);
+    }
     if (!error) {
         error = find_key(path, format, codec, (struct span){bytes, size}, true, &key, why);
     }

@@ -27,9 +27,12 @@ CAIRN_MUST_CHECK int cipher_public_key_read(const char *path, enum files_format 
                                             const struct seal_codec *codec,
                                             struct seal_public_key *out,
                                             struct cairn_problem *why);
-/** @param out  seal_secret_key_release. @retval as secret_file_read */
+/** @param key_id  of the pair that is wanted
+ * @param out  seal_secret_key_release
+ * @retval CAIRN_ERR_IDENTITY  of another pair; the others as secret_file_read */
 CAIRN_MUST_CHECK int cipher_secret_key_read(const char *path, enum files_format format,
                                             const struct seal_codec *codec,
+                                            const uint8_t key_id[HE_KEY_ID_SIZE],
                                             struct seal_secret_key *out,
                                             struct cairn_problem *why);
 

@@ -139,7 +139,7 @@ static int read_secret(struct job *job, struct cairn_problem *why)
     }
     if (job->format != FILES_CAIRN) {
         return cipher_secret_key_read(job->options->secret_path, job->format, &job->codec,
-                                      &job->key, why);
+                                      h->key_id, &job->key, why);
     }
     int error = secret_file_read(job->options->secret_path, &job->secret, id, why);
     if (!error && memcmp(id, h->key_id, sizeof id) != 0) {
@@ -172,9 +172,8 @@ static int not_honest(const struct job *job, struct cairn_problem *why)
 {
     return problem_set(why, CAIRN_ERR_INTEGRITY,
                        "copy the files again and add them again; nothing was written",
-                       "%s cannot be opened: it is damaged, or not an honest sum of its %u clients%s",
-                       job->options->in, job->in.header.contributors,
-                       job->format == FILES_CAIRN ? "" : ", or this is not its key");
+                       "%s cannot be opened: it is damaged, or not an honest sum of its %u clients",
+                       job->options->in, job->in.header.contributors);
 }
 
 /* One frame's sums, from a frame of cairn's. */

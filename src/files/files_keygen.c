@@ -108,18 +108,16 @@ static int make_own(struct session *session, const struct cairn_keygen_options *
 
 /* A pair of another program's. */
 static int make_foreign(struct session *session, enum files_format format,
-                        const struct cairn_keygen_options *options, const char *public_path,
+                        enum seal_version version, const struct cairn_keygen_options *options, const char *public_path,
                         const char *secret_path, uint64_t *bytes, struct cairn_problem *why)
 {
-    enum seal_version version;
-    int error = files_seal_version(format, options->seal_version, &version, why);
-    if (!error && random_from_system(session->nonce, sizeof session->nonce) != 0) {
-        error = problem_set(why, CAIRN_ERR_NO_ENTROPY, NULL, "cannot make a key pair: %s",
-                            cairn_error_sentence(CAIRN_ERR_NO_ENTROPY));
+    int error = random_from_system(session->nonce, sizeof session->nonce);
+    if (error) {
+        return problem_set(why, error, NULL, "cannot make a key pair: %s",
+                           cairn_error_sentence(error));
     }
-    return error ? error
-                 : cipher_keys_make(session, format, version, public_path, secret_path,
-                                    options->force, bytes, why);
+    return cipher_keys_make(session, format, version, public_path, secret_path, options->force,
+                            bytes, why);
 }
 
 int cairn_files_keygen(const struct cairn_keygen_options *options, const char *public_path,
@@ -129,6 +127,7 @@ int cairn_files_keygen(const struct cairn_keygen_options *options, const char *p
     struct session session = {.frame_params = SESSION_FRAME_PARAMS};
     enum he_profile profile;
     enum files_format format;
+    enum seal_version version;
     uint64_t bytes = 0;
     int error = check_options(options, public_path, why);
     if (!error) {
@@ -139,6 +138,9 @@ int cairn_files_keygen(const struct cairn_keygen_options *options, const char *p
     }
     if (!error) {
         error = files_format_takes(format, profile, why);
+    }
+    if (!error) {
+        error = files_seal_version(format, options->seal_version, &version, why);
     }
     if (error) {
         return error;
@@ -153,7 +155,8 @@ int cairn_files_keygen(const struct cairn_keygen_options *options, const char *p
     if (!error && format == FILES_CAIRN) {
         error = make_own(&session, options, public_path, secret_path, &bytes, why);
     } else if (!error) {
-        error = make_foreign(&session, format, options, public_path, secret_path, &bytes, why);
+        error = make_foreign(&session, format, version, options, public_path, secret_path, &bytes,
+                             why);
     }
     if (!error && report != NULL) {
         *report = (struct cairn_files_report){.encrypted = profile != HE_NONE, .bytes = bytes};

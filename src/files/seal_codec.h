@@ -42,7 +42,7 @@ CAIRN_MUST_CHECK int seal_codec_encrypt(const struct seal_codec *codec,
                                         const struct seal_public_key *key, struct secret_rng *rng,
                                         const int32_t *values, size_t count,
                                         struct seal_cipher *out, struct cairn_problem *why);
-/** The sums of `contributors` such. @retval CAIRN_ERR_INTEGRITY  not an honest sum, or another key;
+/** The sums of `contributors` such. @retval CAIRN_ERR_INTEGRITY  not an honest sum;
  * no more is told */
 CAIRN_MUST_CHECK int seal_codec_open(const struct seal_codec *codec,
                                      const struct seal_secret_key *key, uint32_t contributors,
