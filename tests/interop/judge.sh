@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# One round with a judge: judge.sh node|node7|tenseal SEAL_TOOL HOME WORK
+# One round with a judge: judge.sh node|node7|tenseal SEAL_TOOL HOME WORK CAIRN
 # Our objects are written, the judge opens them and writes its own, and those are read.
 set -eu
 
@@ -8,6 +8,7 @@ judge=$1
 tool=$2
 home=${CAIRN_INTEROP_HOME:-$3}
 work=$4
+cairn=$5
 here=$(dirname "$0")
 
 case $judge in
@@ -39,6 +40,7 @@ case $judge in
 node)
     "$node" "$here/judge.js" "$home" "$work"
     "$tool" read "$work"
+    python3 "$here/files.py" node "$cairn" "$home" "$work/files"
     ;;
 node7)
     "$home/node7/node_modules/.bin/node" "$here/judge7.mjs" "$home/node7" "$work"
@@ -46,6 +48,7 @@ node7)
 tenseal)
     "$home/venv/bin/python" "$here/judge.py" "$work/ckks_v37" "$work/ckks"
     "$tool" read-tenseal "$work"
+    "$home/venv/bin/python" "$here/files.py" tenseal "$cairn" "$home" "$work/files"
     ;;
 esac
 echo "interop: $judge agrees"
