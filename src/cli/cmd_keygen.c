@@ -108,8 +108,9 @@ int cmd_keygen(struct cli *cli, int argc, char **argv, struct cairn_problem *why
          &options.contributors, 1, UINT32_MAX},
         {"out", CLI_TEXT, "NAME", "writes NAME.public and NAME.secret, or into a folder (cairn)",
          &out, 0, 0},
-        {"profile", CLI_TEXT, "NAME", "capsule (smallest), bfv, seal-ckks, or none: no encryption (capsule; "
-         "for seal bfv, for tenseal seal-ckks)",
+        {"profile", CLI_TEXT, "NAME", 
+         "capsule (smallest), bfv, seal-ckks, or none: no encryption (capsule; for seal bfv, for "
+         "tenseal seal-ckks)",
          &options.profile, 0, 0},
         {"value-bits", CLI_NUMBER, "B", "bits of a quantised value, 2 to 24 (16)",
          &options.value_bits, 2, 24},

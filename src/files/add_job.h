@@ -4,7 +4,7 @@
 
 #include "cipher_file.h"
 
-/** One addition while it goes on: files_add.c, and files_add_ciphers.c for other programs' formats. */
+/** One addition while it goes on: files_add.c, and files_add_ciphers.c for the other formats. */
 
 /** What is kept of each file. */
 struct add_part {

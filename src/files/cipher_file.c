@@ -110,8 +110,8 @@ static int walk_vector(struct cipher_file *f, const struct input *in, struct spa
         if (v.sizes[i] > full || (i + 1 < v.chunks && v.sizes[i] != full)) {
             error = problem_set(why, CAIRN_ERR_REFUSED,
                                 "encrypt the flattened model as one CKKSVector",
-                                "%s: object %zu holds %" PRIu32 " values; all but the last hold %zu",
-                                in->path, i, v.sizes[i], full);
+                                "%s: object %zu holds %" PRIu32
+                                " values; all but the last hold %zu", in->path, i, v.sizes[i], full);
         }
     }
     tenseal_vector_release(&v);

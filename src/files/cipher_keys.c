@@ -147,7 +147,8 @@ static int write_content(struct content *c, const char *public_path, const char 
     if (error) {
         return error;
     }
-    error = secret_file_put(buf_text(&c->secret_note_path), buf_span(&c->secret_note), replace, why);
+    error = secret_file_put(buf_text(&c->secret_note_path), buf_span(&c->secret_note), replace,
+                            why);
     if (!error && c->params_path.size > 0) {
         error = file_replace(buf_text(&c->params_path), c->params.data, c->params.size, 0644, why);
     }
@@ -419,7 +420,8 @@ int cipher_keep_keys(const char *out, struct cairn_problem *why)
     if (error || !file_exists(out)) {
         return error;
     }
-    if (has_session(out) || (file_read(out, LARGEST, &bytes, NULL) == 0 && is_key(buf_span(&bytes)))) {
+    if (has_session(out) ||
+        (file_read(out, LARGEST, &bytes, NULL) == 0 && is_key(buf_span(&bytes)))) {
         error = problem_set(why, CAIRN_ERR_USAGE, "choose another name for the output",
                             "%s is a key, and would be lost", out);
     }

@@ -36,8 +36,8 @@ CAIRN_MUST_CHECK int cipher_secret_key_read(const char *path, enum files_format 
                                             struct seal_secret_key *out,
                                             struct cairn_problem *why);
 
-/** Only keygen replaces a key: input_keep_keys, and the same for other programs' keys. A missing file
- * is none. @retval CAIRN_ERR_USAGE  `out` is a key */
+/** Only keygen replaces a key: input_keep_keys, and the same for other programs' keys. A missing
+ * file is none. @retval CAIRN_ERR_USAGE  `out` is a key */
 CAIRN_MUST_CHECK int cipher_keep_keys(const char *out, struct cairn_problem *why);
 
 #endif

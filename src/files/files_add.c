@@ -130,7 +130,8 @@ static int read_headers(struct add_job *job, const char *const *paths, struct ca
 /* ---- frames ---- */
 
 /* Is it the file whose header was read? */
-static int check_same(const struct input *in, const struct add_part *part, struct cairn_problem *why)
+static int check_same(const struct input *in, const struct add_part *part,
+                      struct cairn_problem *why)
 {
     uint8_t digest[DIGEST_SIZE] = {0};
     int error = in->size == part->size ? read_digest(in, part->body_at, digest, why) : 0;
@@ -192,7 +193,8 @@ static int write_frame(struct add_job *job, uint32_t index, struct file_draft *d
     return error ? error : file_draft_write(draft, job->out.data, job->out.size, why);
 }
 
-static int write_sum(struct add_job *job, const char *path, uint64_t *bytes, struct cairn_problem *why)
+static int write_sum(struct add_job *job, const char *path, uint64_t *bytes,
+                     struct cairn_problem *why)
 {
     struct file_draft draft;
     int error = file_draft_open(&draft, path, 0644, why);

@@ -82,7 +82,8 @@ int files_format_takes(enum files_format format, enum he_profile profile,
                            "under a one-time key of its own, which no SEAL secret key is");
     }
     return problem_set(why, CAIRN_ERR_USAGE,
-                       format == FILES_TENSEAL ? "--profile seal-ckks" : "--profile bfv or seal-ckks",
+                       format == FILES_TENSEAL ? "--profile seal-ckks"
+                                               : "--profile bfv or seal-ckks",
                        "profile %s cannot be written in format %s", he_profile_name(profile),
                        names[format]);
 }

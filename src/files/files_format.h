@@ -15,8 +15,8 @@
  *
  * What the other programs' objects have no room for (names and shapes, steps, contributors) stands
  * in a note: a small JSON file beside the file it is about, with ".json" behind its name. A public
- * file's note has the members of session.h, an update's those of update_file.h, a secret key's (mode 0600,
- * too) the "key" that says of which pair it is, and all have "file",
+ * file's note has the members of session.h, an update's those of update_file.h, a secret key's
+ * (mode 0600, too) the "key" that says of which pair it is, and all have "file",
  * the format, and "digest", BLAKE2b-256 of the file, which finds accidents.
  */
 enum files_format { FILES_CAIRN, FILES_SEAL, FILES_TENSEAL };

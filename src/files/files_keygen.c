@@ -108,8 +108,9 @@ static int make_own(struct session *session, const struct cairn_keygen_options *
 
 /* A pair of another program's. */
 static int make_foreign(struct session *session, enum files_format format,
-                        enum seal_version version, const struct cairn_keygen_options *options, const char *public_path,
-                        const char *secret_path, uint64_t *bytes, struct cairn_problem *why)
+                        enum seal_version version, const struct cairn_keygen_options *options,
+                        const char *public_path, const char *secret_path, uint64_t *bytes,
+                        struct cairn_problem *why)
 {
     int error = random_from_system(session->nonce, sizeof session->nonce);
     if (error) {

@@ -23,7 +23,8 @@ struct objects {
 static void make(struct objects *o)
 {
     static uint64_t coefficients[2048];
-    struct seal_params p = {.scheme = SEAL_BFV, .degree = 2048, .primes = 1, .plain_modulus = 65537};
+    struct seal_params p = {
+        .scheme = SEAL_BFV, .degree = 2048, .primes = 1, .plain_modulus = 65537};
     const unsigned bits = 54;
     memset(o, 0, sizeof *o);
     assert_int_equal(seal_params_create_moduli(2048, &bits, 1, p.q, NULL), 0);
