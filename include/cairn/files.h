@@ -37,8 +37,8 @@ extern "C" {
  *            samples * value. Profile seal-ckks. A vector without FILE.json is that of a TenSEAL
  *            client, of weight 1.
  *
- * All steps are told the same format, and work on the calling thread. Such ciphertexts are four
- * times as long as cairn's and more (seal-ckks: 384 bits a value).
+ * All steps are told the same format, and work on the calling thread. Such ciphertexts are longer
+ * than cairn's, for SEAL gives every word 64 bits (seal-ckks: 768 bits a value).
  *
  * Errors are CAIRN_ERR_USAGE for options that are wrong, CAIRN_ERR_DATA for a file that is missing,
  * of another kind or holds what cannot be encrypted, CAIRN_ERR_INTEGRITY for one that is damaged,
@@ -119,7 +119,8 @@ CAIRN_API CAIRN_MUST_CHECK int cairn_files_add(const char *const *paths, size_t 
 
 /**
  * The same for files of this format; NULL is "cairn".
- * @param public_path  what keygen wrote; NULL unless there are TenSEAL vectors without a FILE.json
+ * @param public_path  what keygen wrote, to take TenSEAL vectors without a FILE.json, each for one
+ *                     client of weight 1; NULL: refuse them
  */
 CAIRN_API CAIRN_MUST_CHECK int cairn_files_add_format(const char *format, const char *public_path,
                                                       const char *const *paths, size_t n,

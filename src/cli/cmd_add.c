@@ -13,7 +13,7 @@ int cmd_add(struct cli *cli, int argc, char **argv, struct cairn_problem *why)
         {"out", CLI_TEXT, "FILE", "the sum, an update file itself; needed", &out, 0, 0},
         {"format", CLI_TEXT, "NAME", "cairn, seal or tenseal: whose files these are (cairn)",
          &format, 0, 0},
-        {"key", CLI_TEXT, "FILE", "keygen's public file, for TenSEAL vectors without FILE.json",
+        {"key", CLI_TEXT, "FILE", "keygen's public file: take TenSEAL vectors without FILE.json, each for one sample",
          &key, 0, 0},
     };
     int error =

@@ -57,18 +57,20 @@ static json_t *make_document(const struct cairn_keygen_options *options,
 static void print_next_steps(const char *format, const char *public_path, const char *secret_path)
 {
     const bool own = format == NULL || strcmp(format, "cairn") == 0;
+    const char *suffix = own ? "cairn" : format;
     char option[32] = "";
     if (!own) {
         (void)snprintf(option, sizeof option, " --format %s", format);
     }
     printf("\n  give %s%s to every client; each runs\n"
-           "    cairn encrypt%s --key %s --index I --in model.safetensors --out update-I.cairn\n"
-           "  anybody adds:   cairn add%s --out sum.cairn update-*.cairn\n",
-           public_path, own ? "" : ", with the .json beside it,", option, public_path, option);
+           "    cairn encrypt%s --key %s --index I --in model.safetensors --out update-I.%s\n"
+           "  anybody adds:   cairn add%s --out sum.%s update-*.%s\n",
+           public_path, own ? "" : ", with the .json beside it,", option, public_path, suffix,
+           option, suffix, suffix);
     if (secret_path != NULL) {
         printf("  keep %s to yourself; it opens the sum:\n"
-               "    cairn decrypt%s --key %s --in sum.cairn --out mean.safetensors\n",
-               secret_path, option, secret_path);
+               "    cairn decrypt%s --key %s --in sum.%s --out mean.safetensors\n",
+               secret_path, option, secret_path, suffix);
     }
 }
 
@@ -108,7 +110,7 @@ int cmd_keygen(struct cli *cli, int argc, char **argv, struct cairn_problem *why
          &options.contributors, 1, UINT32_MAX},
         {"out", CLI_TEXT, "NAME", "writes NAME.public and NAME.secret, or into a folder (cairn)",
          &out, 0, 0},
-        {"profile", CLI_TEXT, "NAME", 
+        {"profile", CLI_TEXT, "NAME",
          "capsule (smallest), bfv, seal-ckks, or none: no encryption (capsule; for seal bfv, for "
          "tenseal seal-ckks)",
          &options.profile, 0, 0},

@@ -7,7 +7,6 @@
 #include "digest.h"
 #include "files_format.h"
 #include "input.h"
-#include "le.h"
 #include "problem.h"
 #include "seal_look.h"
 #include "secret.h"
@@ -16,7 +15,6 @@
 /* The longest object that any parameters allow, a ciphertext of 16 polynomials: 16 * 32768 * 64
  * words of 8 bytes. */
 static const uint64_t largest_object = (UINT64_C(16) * SEAL_MAX_DEGREE * SEAL_MAX_PRIMES + 64) * 8;
-enum { HEADER = 16 };
 
 static void add_number(json_t *row, const char *key, uint64_t value)
 {
@@ -64,13 +62,13 @@ static int add_row(json_t *rows, json_t *row)
 static int look_at(const struct input *in, uint64_t *at, size_t number, struct buf *work,
                    json_t *rows, struct cairn_problem *why)
 {
-    uint8_t header[HEADER];
+    uint8_t header[SEAL_LOOK_HEADER];
     struct cairn_problem inner = {0};
     struct seal_look look;
     size_t consumed = 0;
     int error = input_read(in, *at, header, sizeof header, why);
-    const uint64_t size = error ? 0 : le_get64(header + 8);
-    if (!error && (size < HEADER || size > in->size - *at || size > largest_object)) {
+    const uint64_t size = error ? 0 : seal_look_size(header);
+    if (!error && (size == 0 || size > in->size - *at || size > largest_object)) {
         return problem_set(why, CAIRN_ERR_DATA, "copy the file again",
                            "%s: object %zu is no SEAL object, or is cut off", in->path, number);
     }

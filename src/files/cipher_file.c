@@ -7,14 +7,13 @@
 #include <string.h>
 
 #include "input.h"
-#include "le.h"
 #include "problem.h"
+#include "seal_look.h"
 #include "sizes.h"
 
 /* One protocol buffer in memory: 2^28 values, and below what protobuf itself allows. */
 static const uint64_t largest_vector = (UINT64_C(1) << 31) - 1;
 enum { RUN = 1 << 20 }; /* bytes that are digested at a time */
-enum { HEADER = 16 };   /* of a SEAL object; its size stands at 8 */
 
 static int no_memory(struct cairn_problem *why)
 {
@@ -23,7 +22,7 @@ static int no_memory(struct cairn_problem *why)
 
 double cipher_unit(enum files_format format, const struct update_header *header)
 {
-    return format == FILES_TENSEAL ? header->steps[0] * (double)header->largest_samples : 0;
+    return seal_codec_unit(format, header->steps[0], header->largest_samples);
 }
 
 size_t cipher_count(const struct update_header *header)
@@ -44,8 +43,8 @@ static int new_extents(struct cipher_file *f, size_t n, struct cairn_problem *wh
 static int walk_object(struct cipher_file *f, const struct input *in, size_t i, uint64_t at,
                        size_t longest, struct cairn_problem *why)
 {
-    uint8_t header[HEADER];
-    if (in->size - at < HEADER) {
+    uint8_t header[SEAL_LOOK_HEADER];
+    if (in->size - at < sizeof header) {
         return problem_set(why, CAIRN_ERR_DATA, "copy the file again",
                            "%s: object %zu of %zu: the file ends before it does", in->path, i,
                            f->n);
@@ -54,8 +53,8 @@ static int walk_object(struct cipher_file *f, const struct input *in, size_t i, 
     if (error) {
         return error;
     }
-    const uint64_t size = le_get64(header + 8);
-    if (header[0] != 0x5e || header[1] != 0xa1 || size < HEADER || size > longest) {
+    const uint64_t size = seal_look_size(header);
+    if (size == 0 || size > longest) {
         return problem_set(why, CAIRN_ERR_DATA, "SEAL ciphertexts, one after the other, are wanted",
                            "%s: object %zu: no SEAL ciphertext of these parameters", in->path, i);
     }
@@ -260,13 +259,27 @@ struct cipher_extent {
     uint32_t values;
 };
 
+/* Nobody thinks of FILE.json when he names FILE: only a note is written over. */
+static int check_place_of_note(const char *path, struct cairn_problem *why)
+{
+    json_t *note = note_of_any(path);
+    const bool free_to_take = note != NULL || !note_exists(path);
+    json_decref(note);
+    if (free_to_take) {
+        return 0;
+    }
+    return problem_set(why, CAIRN_ERR_USAGE, "choose another name for the output",
+                       "%s.json is there, and is not the note of such a file", path);
+}
+
 int cipher_writer_open(struct cipher_writer *w, const char *path, enum files_format format,
                        enum seal_version version, const struct seal_codec *codec,
                        struct cairn_problem *why)
 {
     *w = (struct cipher_writer){.codec = codec, .format = format, .version = version};
     digest_init(&w->digest);
-    return file_draft_open(&w->draft, path, 0644, why);
+    int error = check_place_of_note(path, why);
+    return error ? error : file_draft_open(&w->draft, path, 0644, why);
 }
 
 static int flush(struct cipher_writer *w, struct cairn_problem *why)

@@ -50,7 +50,7 @@ CAIRN_MUST_CHECK int cipher_note_read(const char *path, enum files_format format
 CAIRN_MUST_CHECK int cipher_file_match(const struct cipher_file *file,
                                        const uint8_t digest[DIGEST_SIZE],
                                        struct cairn_problem *why);
-/** What a value of a slot is counted in: see seal_codec.h. */
+/** seal_codec_unit of an update. */
 double cipher_unit(enum files_format format, const struct update_header *header);
 /** Ciphertexts of a model. */
 size_t cipher_count(const struct update_header *header);

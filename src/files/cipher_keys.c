@@ -10,6 +10,7 @@
 #include "he_ckks.h"
 #include "input_kind.h"
 #include "problem.h"
+#include "quantiser.h"
 #include "seal_look.h"
 #include "secret.h"
 #include "secret_file.h"
@@ -122,16 +123,24 @@ cleanup:
     return error;
 }
 
-/* What may be there already is asked before anything is written. */
-static int check_absent(const struct content *c, const char *public_path, bool replace,
-                        struct cairn_problem *why)
+/* What may be there already is asked before anything is written, and no file may take the place of
+ * another: a note that is called as the secret key would be written over it. */
+static int check_paths(const struct content *c, const char *public_path, const char *secret_path,
+                       bool replace, struct cairn_problem *why)
 {
-    const char *paths[] = {public_path, (const char *)c->note_path.data,
+    const char *paths[] = {secret_path, public_path, (const char *)c->note_path.data,
                            (const char *)c->secret_note_path.data,
                            (const char *)c->params_path.data};
     int error = 0;
-    for (size_t i = 0; i < sizeof paths / sizeof paths[0] && !error; i++) {
-        error = paths[i] == NULL ? 0 : secret_file_absent(paths[i], replace, why);
+    for (size_t i = 0; i < sizeof paths / sizeof paths[0] && paths[i] != NULL && !error; i++) {
+        for (size_t j = 0; j < i && !error; j++) {
+            if (strcmp(paths[i], paths[j]) == 0) {
+                error = problem_set(why, CAIRN_ERR_USAGE,
+                                    "keys in this format have notes, FILE.json",
+                                    "two files would be called %s", paths[i]);
+            }
+        }
+        error = error ? error : secret_file_absent(paths[i], replace, why);
     }
     return error;
 }
@@ -140,7 +149,7 @@ static int check_absent(const struct content *c, const char *public_path, bool r
 static int write_content(struct content *c, const char *public_path, const char *secret_path,
                          bool replace, struct cairn_problem *why)
 {
-    int error = check_absent(c, public_path, replace, why);
+    int error = check_paths(c, public_path, secret_path, replace, why);
     if (!error) {
         error = secret_file_put(secret_path, buf_span(&c->secret), replace, why);
     }
@@ -180,16 +189,20 @@ static int note_secret(struct content *c, enum files_format format, enum seal_ve
                       version, digest, &c->secret_note, why);
 }
 
+double cipher_session_unit(const struct session *session, enum files_format format)
+{
+    return seal_codec_unit(format, session->range / quantiser_limit(session->params.value_bits),
+                           session->largest_samples);
+}
+
 int cipher_keys_make(struct session *session, enum files_format format, enum seal_version version,
                      const char *public_path, const char *secret_path, bool replace,
                      uint64_t *bytes, struct cairn_problem *why)
 {
     struct seal_codec codec = {0};
     struct content c = {0};
-    const double step = session->range / (double)((1u << (session->params.value_bits - 1)) - 1);
-    const double unit =
-        format == FILES_TENSEAL ? step * (double)session->largest_samples : 0;
-    int error = seal_codec_init(&codec, &session->params, unit, why);
+    int error =
+        seal_codec_init(&codec, &session->params, cipher_session_unit(session, format), why);
     if (!error) {
         error = make_content(&codec, format, version, &c, why);
     }
@@ -398,18 +411,9 @@ static bool is_key(struct span bytes)
 
 static bool has_session(const char *path)
 {
-    json_t *note = NULL;
-    enum seal_version version;
-    uint8_t digest[DIGEST_SIZE];
-    bool has_digest;
-    bool found = false;
-    for (int f = FILES_SEAL; f <= FILES_TENSEAL && !found; f++) {
-        if (note_read(path, (enum files_format)f, &note, &version, digest, &has_digest, NULL) ==
-            0) {
-            found = json_object_get(note, "range") != NULL;
-            json_decref(note);
-        }
-    }
+    json_t *note = note_of_any(path);
+    const bool found = json_object_get(note, "range") != NULL;
+    json_decref(note);
     return found;
 }
 

@@ -22,6 +22,8 @@ CAIRN_MUST_CHECK int cipher_keys_make(struct session *session, enum files_format
 CAIRN_MUST_CHECK int cipher_session_read(const char *path, enum files_format format,
                                          struct session *session, enum seal_version *version,
                                          struct cairn_problem *why);
+/** seal_codec_unit of a session. */
+double cipher_session_unit(const struct session *session, enum files_format format);
 /** @param out  seal_public_key_release. @retval CAIRN_ERR_DATA, CAIRN_ERR_REFUSED */
 CAIRN_MUST_CHECK int cipher_public_key_read(const char *path, enum files_format format,
                                             const struct seal_codec *codec,

@@ -5,7 +5,9 @@
  *
  * A TenSEAL client writes a vector and no note. It is taken for one client of weight 1, with the
  * lowest number that is free, whose model has the tensors of the files that have notes; where there
- * are none, what keygen's public file says and one flat array.
+ * are none, what keygen's public file says and one flat array. Such vectors are taken only where
+ * that file is given: an update whose note was forgotten would count as one sample and nobody would
+ * see it.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -91,28 +93,18 @@ static int header_of_session(const struct session *session, uint64_t n,
 }
 
 /* The total of nothing yet, to be added to. */
-static int begin_total(struct sum *sum, const char *public_path, const char *vector,
-                       struct cairn_problem *why)
+static int begin_total(struct sum *sum, const struct session *session, const char *public_path,
+                       const char *vector, struct cairn_problem *why)
 {
     struct add_job *job = sum->job;
-    struct session session = {0};
     struct cipher_file shape;
-    if (public_path == NULL) {
-        return problem_set(why, CAIRN_ERR_USAGE, "give keygen's public file with --key",
-                           "%s has no note, and no other file has one", vector);
-    }
-    int error = cipher_session_read(public_path, sum->format, &session, &sum->version, why);
-    if (error) {
-        return error;
-    }
-    const double unit = session.range / quantiser_limit(session.params.value_bits) *
-                        (double)session.largest_samples;
-    error = seal_codec_init(&sum->codec, &session.params, unit, why);
+    int error = seal_codec_init(&sum->codec, &session->params,
+                                cipher_session_unit(session, sum->format), why);
     if (!error) {
         error = cipher_file_walk(&shape, vector, sum->format, &sum->codec, 0, why);
     }
     if (!error) {
-        error = header_of_session(&session, shape.values, &job->total, why);
+        error = header_of_session(session, shape.values, &job->total, why);
         cipher_file_release(&shape);
     }
     if (!error && (buf_reserve(&job->total.set, fed_plan_set_bytes(&job->total.plan)) != 0)) {
@@ -123,8 +115,51 @@ static int begin_total(struct sum *sum, const char *public_path, const char *vec
         memset(job->total.set.data, 0, job->total.set.size);
         job->first = public_path;
     }
+    return error;
+}
+
+/* The public file that vectors without notes are for, before the first of them. */
+static int ready_for_bare(struct sum *sum, const char *public_path, const char *vector,
+                          struct cairn_problem *why)
+{
+    const struct add_job *job = sum->job;
+    struct session session = {0};
+    enum seal_version version;
+    if (public_path == NULL) {
+        return problem_set(why, CAIRN_ERR_USAGE,
+                           "copy its note, too; for a TenSEAL client's own vector, which counts as "
+                           "one sample, give keygen's public file with --key",
+                           "%s has no note, %s.json", vector, vector);
+    }
+    int error = cipher_session_read(public_path, sum->format, &session, &version, why);
+    if (error) {
+        return error;
+    }
+    if (job->first == NULL) {
+        sum->version = version;
+        error = begin_total(sum, &session, public_path, vector, why);
+    } else if (memcmp(session.key_id, job->total.key_id, sizeof session.key_id) != 0) {
+        error = problem_set(why, CAIRN_ERR_REFUSED, "give the public file they were encrypted with",
+                            "%s is not the key of %s", public_path, job->first);
+    }
     session_release(&session);
     return error;
+}
+
+/* Without clients' numbers, a vector that is given twice shows in its bytes: no two encryptions
+ * are the same. */
+static int check_new_bytes(const struct add_job *job, size_t at, struct cairn_problem *why)
+{
+    const struct add_part *part = &job->parts[at];
+    for (size_t i = 0; i < job->n; i++) {
+        const struct add_part *other = &job->parts[i];
+        if (i != at && other->ciphers.n != 0 &&
+            memcmp(other->ciphers.digest, part->ciphers.digest, DIGEST_SIZE) == 0) {
+            return problem_set(why, CAIRN_ERR_REFUSED, "add each client once",
+                               "%s is the same update as %s", part->path, other->path);
+        }
+    }
+    return 0;
 }
 
 static int take_number(struct sum *sum, size_t at, const char *path, struct cairn_problem *why)
@@ -163,6 +198,9 @@ static int read_bare(struct sum *sum, size_t at, const char *path, struct cairn_
     if (!error) {
         error = walk(sum, at, cipher_count(total), why);
     }
+    if (!error) {
+        error = check_new_bytes(sum->job, at, why);
+    }
     if (!error && f->values != total->shape.n_params) {
         error = problem_set(why, CAIRN_ERR_REFUSED, "is it of another model?",
                             "%s holds %llu values, the model of %s %zu", path,
@@ -177,6 +215,7 @@ static int read_all(struct sum *sum, const char *public_path, const char *const 
 {
     const bool bare_is_allowed = sum->format == FILES_TENSEAL;
     const size_t n = sum->job->n;
+    bool ready = false;
     int error = 0;
     for (size_t i = 0; i < n && !error; i++) {
         if (!bare_is_allowed || note_exists(paths[i])) {
@@ -185,9 +224,8 @@ static int read_all(struct sum *sum, const char *public_path, const char *const 
     }
     for (size_t i = 0; i < n && !error; i++) {
         if (sum->job->parts[i].path == NULL) {
-            if (sum->job->first == NULL) {
-                error = begin_total(sum, public_path, paths[i], why);
-            }
+            error = ready ? 0 : ready_for_bare(sum, public_path, paths[i], why);
+            ready = true;
             error = error ? error : read_bare(sum, i, paths[i], why);
         }
     }

@@ -181,3 +181,18 @@ int note_read(const char *path, enum files_format format, json_t **document,
     buf_release(&beside);
     return error;
 }
+
+json_t *note_of_any(const char *path)
+{
+    json_t *note = NULL;
+    enum seal_version version;
+    uint8_t digest[DIGEST_SIZE];
+    bool has_digest;
+    for (int f = FILES_SEAL; f < FORMATS; f++) {
+        if (note_read(path, (enum files_format)f, &note, &version, digest, &has_digest, NULL) ==
+            0) {
+            return note;
+        }
+    }
+    return NULL;
+}

@@ -53,5 +53,7 @@ CAIRN_MUST_CHECK int note_write(json_t *document, enum files_format format,
 CAIRN_MUST_CHECK int note_read(const char *path, enum files_format format, json_t **document,
                                enum seal_version *version, uint8_t digest[32], bool *has_digest,
                                struct cairn_problem *why);
+/** The same, whatever the format. json_decref. @return NULL  there is none */
+json_t *note_of_any(const char *path);
 
 #endif

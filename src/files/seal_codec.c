@@ -29,15 +29,30 @@ static double least_unit(uint32_t contributors)
     return 2 * 12 * sqrt(contributors * degree) * coefficient / ckks_scale;
 }
 
+/* What ckks_encode takes for sure; sums of as many as there may be then are far below q / 2. */
+static const double largest_slot = (double)(UINT64_C(1) << (62 - HE_CKKS_SCALE_BITS));
+
 static int check_unit(const struct seal_codec *c, struct cairn_problem *why)
 {
     const double least = least_unit(c->params.max_contributors);
+    const double largest = c->unit * (double)he_value_limit(c->params.value_bits);
     if (!c->exact && !(c->unit >= least)) {
         return problem_set(why, CAIRN_ERR_CONFIG, "fewer value bits, or a larger range",
                            "a step of %.3g is below %.3g, what CKKS at scale 2^40 can tell apart "
                            "in a sum of %u", c->unit, least, c->params.max_contributors);
     }
+    if (!c->exact && !(largest < largest_slot)) {
+        return problem_set(why, CAIRN_ERR_CONFIG,
+                           "a smaller range, or samples counted in larger units",
+                           "samples * value may be %.3g; slots at scale 2^40 hold less than %.3g",
+                           largest, largest_slot);
+    }
     return 0;
+}
+
+double seal_codec_unit(enum files_format format, double step, uint64_t largest_samples)
+{
+    return format == FILES_TENSEAL ? step * (double)largest_samples : 0;
 }
 
 int seal_codec_init(struct seal_codec *codec, const struct he_params *params, double unit,

@@ -31,7 +31,7 @@ struct seal_codec {
 /**
  * @param unit  0: whole numbers
  * @retval CAIRN_ERR_CONFIG  a ring that SEAL has not; a unit that drowns in the noise of
- *         max_contributors ciphertexts
+ *         max_contributors ciphertexts, or whose largest multiple cannot be encoded
  */
 CAIRN_MUST_CHECK int seal_codec_init(struct seal_codec *codec, const struct he_params *params,
                                      double unit, struct cairn_problem *why);
@@ -62,5 +62,8 @@ CAIRN_MUST_CHECK int seal_codec_read(const struct seal_codec *codec, const char 
                                      struct seal_cipher *out, struct cairn_problem *why);
 /** Longest form that such a ciphertext has in a file. */
 size_t seal_codec_longest(const struct seal_codec *codec);
+
+/** The unit of a format's slots, for seal_codec_init. */
+double seal_codec_unit(enum files_format format, double step, uint64_t largest_samples);
 
 #endif

@@ -42,6 +42,14 @@ bool seal_look_begins(struct span bytes)
     return bytes.size >= SEAL_HEADER_SIZE && nested_at(bytes.data, 0);
 }
 
+_Static_assert((int)SEAL_LOOK_HEADER == (int)SEAL_HEADER_SIZE, "one header");
+
+uint64_t seal_look_size(const uint8_t header[SEAL_LOOK_HEADER])
+{
+    const uint64_t size = le_get64(header + 8);
+    return nested_at(header, 0) && size >= SEAL_HEADER_SIZE ? size : 0;
+}
+
 static bool is_zero(const uint8_t *bytes, size_t size)
 {
     uint8_t any = 0;

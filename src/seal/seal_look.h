@@ -34,6 +34,9 @@ struct seal_look {
 /** "parameters", "ciphertext or public key"... */
 const char *seal_kind_name(enum seal_kind kind);
 bool seal_look_begins(struct span bytes);
+enum { SEAL_LOOK_HEADER = 16 };
+/** How long an object is as stored, from its header alone. @return 0  no header */
+uint64_t seal_look_size(const uint8_t header[SEAL_LOOK_HEADER]);
 /** The object at the front of `bytes`, which may be followed by others.
  * @retval CAIRN_ERR_MALFORMED, CAIRN_ERR_REFUSED  none that is known */
 CAIRN_MUST_CHECK int seal_look(struct span bytes, size_t *consumed, struct seal_look *out,

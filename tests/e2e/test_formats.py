@@ -154,8 +154,18 @@ class RoundTrips:
         self.refused(self.total("sum", "u0", "u1", expect=None), "u1", "is damaged")
         self.put("u1", good)
         os.remove(self.path("u1.json"))
-        if self.form == "seal":
-            self.refused(self.total("sum", "u0", "u1", expect=None), "u1.json")
+        self.refused(self.total("sum", "u0", "u1", expect=None), "u1.json")
+
+    def test_other_files_stay(self):
+        self.pair()
+        self.updates()
+        self.put("sum.json", b'{"iteration": []}')
+        self.says(self.total("sum", "u0", "u1", expect=None), "sum.json is there", "another name")
+        self.assertEqual(self.get("sum.json"), b'{"iteration": []}')
+        self.assertFalse(os.path.exists(self.path("sum")))
+        os.remove(self.path("sum.json"))
+        self.total("sum", "u0", "u1")
+        self.total("sum", "u0", "u2")  # its own note is written over
 
     def test_capsule_says_why(self):
         result = self.cairn("keygen", "--json", *self.option(), "--profile", "capsule",
@@ -254,20 +264,38 @@ class TenSeal(RoundTrips, FormatsCase):
     def test_vectors_without_notes(self):
         self.pair()
         self.updates()
-        self.total("sum", "u0", self.bare("u1"), self.bare("u2"))
+        self.pair("other")
+        self.bare("u1")
+        self.bare("u2")
+        for key, words in (((), ("u1 has no note", "give keygen's public file")),
+                           (("--key", "other.public"), ("other.public is not the key of u0",))):
+            self.refused(self.total("sum", *key, "u0", "u1", "u2", expect=None), *words)
+        key = "--key", "cairn.public"
+        self.total("sum", *key, "u0", "u1", "u2")
         self.open("sum", "mean")
         self.check_mean("mean")
         self.bare("u0")
         self.refused(self.total("sum2", "u0", "u1", expect=None), "u0 has no note", out="sum2")
-        report = self.total("sum3", "--key", "cairn.public", "u0", "u1", "u2").json
+        report = self.total("sum3", *key, "u0", "u1", "u2").json
         self.assertEqual((report["contributors"], report["params"]), (3, 9009))
+
+    def test_the_same_vector_twice(self):
+        self.pair()
+        self.updates()
+        self.put("again", self.get("u1"))
+        key = "--key", "cairn.public"
+        self.refused(self.total("sum", *key, "u0", "u1", "again", expect=None),
+                     "again is the same update as u1")
+        self.bare("u1")
+        self.refused(self.total("sum", *key, "u0", "u1", "again", expect=None),
+                     "is the same update as")
 
     def test_one_vector_too_many(self):
         self.pair(n=2)
         self.updates(n=2)
         self.put("u2", self.get("u1"))
-        self.refused(self.total("sum", "u0", "u1", "u2", expect=None), "u2 would be more than",
-                     "2 clients")
+        self.refused(self.total("sum", "--key", "cairn.public", "u0", "u1", "u2", expect=None),
+                     "u2 would be more than", "2 clients")
 
     def test_another_model(self):
         self.pair()
@@ -275,12 +303,15 @@ class TenSeal(RoundTrips, FormatsCase):
         self.put("small.npy", npy((3,), [0.5, 0.25, 0.125]))
         self.encrypt(2, "small.npy", *self.option(), out="x2")
         self.bare("x2")
-        self.refused(self.total("sum", "u0", "x2", expect=None), "x2", "1 ciphertexts")
+        self.refused(self.total("sum", "--key", "cairn.public", "u0", "x2", expect=None), "x2",
+                     "1 ciphertexts")
 
-    def test_steps_below_the_noise(self):
-        result = self.cairn("keygen", "--json", *self.option(), "--profile", self.profile,
-                            "--contributors", "3", "--range", "0.001", expect=None)
-        self.says(result, "a step of", "larger range")
+    def test_steps_that_slots_cannot_hold(self):
+        for value, words in (("0.001", ("a step of", "larger range")),
+                             ("5e6", ("slots at scale 2^40", "smaller range"))):
+            result = self.cairn("keygen", "--json", *self.option(), "--profile", self.profile,
+                                "--contributors", "3", "--range", value, expect=None)
+            self.says(result, *words)
 
 
 class Options(FilesCase):

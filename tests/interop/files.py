@@ -139,7 +139,7 @@ def tenseal(cairn, models):
     context = ts.context_from(get("ts.public"))
     own = [random.Random(9).uniform(-0.5, 0.5) for _ in range(N)]
     put("ts.3", ts.ckks_vector(context, own).serialize())
-    files.cairn("add", "--out", "ts.all", "ts.sum", "ts.3")
+    files.cairn("add", "--key", "ts.public", "--out", "ts.all", "ts.sum", "ts.3")
     files.cairn("decrypt", "--sum", "--key", "ts.secret", "--in", "ts.all", "--out", "ts.all.npy")
     check_sum(read_npy("ts.all.npy"), models + [own], "cairn adds and opens TenSEAL's vector")
 

@@ -612,6 +612,27 @@ static void test_files__keygen_replaces_nothing(void **state)
     assert_int_equal(cairn_files_keygen(&o, public_path, secret_path, NULL, &said), 0);
 }
 
+/* Files of the other formats have notes; one called as the secret key would be written over it. */
+static void test_files__two_files_of_one_name(void **state)
+{
+    struct cairn_keygen_options o;
+    struct cairn_problem why = {0};
+    char path[128], secret[160];
+    (void)state;
+    cairn_keygen_options_init(&o);
+    o.format = "seal";
+    o.profile = "bfv";
+    o.contributors = CLIENTS;
+    o.force = true;
+    (void)snprintf(path, sizeof path, "%s", in_folder("collide"));
+    (void)snprintf(secret, sizeof secret, "%s.json", path);
+    assert_int_equal(cairn_files_keygen(&o, path, secret, NULL, &why), CAIRN_ERR_USAGE);
+    assert_non_null(strstr(why.what, "collide.json"));
+    struct stat status;
+    assert_int_not_equal(stat(path, &status), 0);
+    assert_int_not_equal(stat(secret, &status), 0);
+}
+
 static void test_files__outputs_never_replace_inputs_or_keys(void **state)
 {
     (void)state;
@@ -683,6 +704,7 @@ int main(void)
         cmocka_unit_test(test_files__openings_fail_in_one_way),
         cmocka_unit_test(test_files__secret_key_file),
         cmocka_unit_test(test_files__keygen_replaces_nothing),
+        cmocka_unit_test(test_files__two_files_of_one_name),
         cmocka_unit_test(test_files__outputs_never_replace_inputs_or_keys),
         cmocka_unit_test(test_files__null_arguments),
     };
