@@ -110,7 +110,8 @@ static int walk_vector(struct cipher_file *f, const struct input *in, struct spa
             error = problem_set(why, CAIRN_ERR_REFUSED,
                                 "encrypt the flattened model as one CKKSVector",
                                 "%s: object %zu holds %" PRIu32
-                                " values; all but the last hold %zu", in->path, i, v.sizes[i], full);
+                                " values; all but the last hold %zu", in->path, i, v.sizes[i],
+                                full);
         }
     }
     tenseal_vector_release(&v);
@@ -163,7 +164,7 @@ int cipher_file_walk(struct cipher_file *file, const char *path, enum files_form
     }
     f.size = in.size;
     error = format == FILES_SEAL
-                ? walk_seal(&f, &in, seal_codec_longest(codec), n, why)
+                ? walk_seal(&f, &in, seal_codec_longest(&codec->params), n, why)
                 : walk_tenseal(&f, &in, codec->params.chunk_params, n, why);
     if (!error) {
         error = digest_file(&in, f.digest, why);

@@ -225,16 +225,16 @@ int seal_codec_open(const struct seal_codec *codec, const struct seal_secret_key
 
 /* ---- reading ---- */
 
-static unsigned level_of(const struct seal_codec *c)
+static unsigned level_of(const struct he_params *params)
 {
-    return c->encoder != NULL ? HE_CKKS_LEVEL : 1;
+    return he_is_ckks(params) ? HE_CKKS_LEVEL : 1;
 }
 
-size_t seal_codec_longest(const struct seal_codec *codec)
+size_t seal_codec_longest(const struct he_params *params)
 {
     /* full, uncompressed: 121 bytes and two polynomials; what compression adds to bytes that
      * cannot be compressed is far below an eighth */
-    const size_t full = 121 + 16 * codec->params.degree * level_of(codec);
+    const size_t full = 121 + 16 * params->degree * level_of(params);
     return full + full / 8;
 }
 
@@ -246,9 +246,10 @@ static int check_cipher(const struct seal_codec *c, const struct seal_cipher *x,
         return problem_set(why, CAIRN_ERR_REFUSED, "encrypt with the public key",
                            "it is seeded, so it was made with the secret key");
     }
-    if (x->level != level_of(c)) {
+    const unsigned level = level_of(&c->params);
+    if (x->level != level) {
         return problem_set(why, CAIRN_ERR_REFUSED, "encrypt at the first level",
-                           "its level is %u and must be %u", x->level, level_of(c));
+                           "its level is %u and must be %u", x->level, level);
     }
     if (x->scale != scale) {
         return problem_set(why, CAIRN_ERR_REFUSED, "encode with the same scale",

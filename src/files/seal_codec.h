@@ -61,7 +61,7 @@ CAIRN_MUST_CHECK int seal_codec_read(const struct seal_codec *codec, const char 
                                      size_t number, struct span bytes, size_t *consumed,
                                      struct seal_cipher *out, struct cairn_problem *why);
 /** Longest form that such a ciphertext has in a file. */
-size_t seal_codec_longest(const struct seal_codec *codec);
+size_t seal_codec_longest(const struct he_params *params);
 
 /** The unit of a format's slots, for seal_codec_init. */
 double seal_codec_unit(enum files_format format, double step, uint64_t largest_samples);

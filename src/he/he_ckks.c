@@ -76,6 +76,23 @@ struct job {
     struct ckks_whole rule; /* opening */
 };
 
+/* Chunk j of a payload from its words; c1 begins `stride` words behind c0. */
+static void pack_chunk(const struct he_params *params, uint8_t *payload, size_t n, size_t j,
+                       const uint64_t *pair, size_t stride)
+{
+    for (unsigned row = 0; row < 2 * HE_CKKS_LEVEL; row++) {
+        const unsigned p = row / HE_CKKS_LEVEL, k = row % HE_CKKS_LEVEL;
+        kern_get()->pack_bits(payload + row_at(params, n, j, p, k), pair + p * stride + k * N, N,
+                              he_ckks_prime_bits[k]);
+    }
+}
+
+void he_ckks_pack_chunk(const struct he_params *params, uint8_t *payload, size_t n, size_t j,
+                        const uint64_t *pair)
+{
+    pack_chunk(params, payload, n, j, pair, HE_CKKS_LEVEL * N);
+}
+
 static int encrypt_chunk(const void *of, size_t j, struct he_worker *w)
 {
     const struct job *job = of;
@@ -94,11 +111,7 @@ static int encrypt_chunk(const void *of, size_t j, struct he_worker *w)
         return rc;
     }
     rns_add(&ring, HE_CKKS_LEVEL, s->pair, s->poly);
-    for (unsigned row = 0; row < 2 * HE_CKKS_LEVEL; row++) {
-        const unsigned p = row / HE_CKKS_LEVEL, k = row % HE_CKKS_LEVEL;
-        kern_get()->pack_bits(job->out + row_at(job->params, job->n, j, p, k),
-                              s->pair + p * HE_CKKS_WORDS + k * N, N, he_ckks_prime_bits[k]);
-    }
+    pack_chunk(job->params, job->out, job->n, j, s->pair, HE_CKKS_WORDS);
     return 0;
 }
 

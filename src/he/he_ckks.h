@@ -101,6 +101,9 @@ struct he_ckks_scratch {
  * not below its prime */
 uint64_t he_ckks_unpack_chunk(const struct he_params *params, const uint8_t *payload, size_t n,
                               size_t j, uint64_t *pair);
+/** And back, for words that are below their primes. */
+void he_ckks_pack_chunk(const struct he_params *params, uint8_t *payload, size_t n, size_t j,
+                        const uint64_t *pair);
 /** As he_encrypt and he_open, for values in range and a key of this profile.
  * @param[in,out] bad  all ones is or-ed to it for what is no honest sum
  * @retval CAIRN_ERR_NO_ENTROPY, CAIRN_ERR_NO_MEMORY */

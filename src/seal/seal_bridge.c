@@ -256,6 +256,24 @@ int seal_bridge_ckks(const struct seal_context *context, const struct he_params 
     return finish(&c, rc, out);
 }
 
+int seal_bridge_ckks_payload(const struct seal_cipher *cipher, const struct he_params *params,
+                             size_t n, size_t chunk, uint8_t *payload, struct cairn_problem *why)
+{
+    int rc = check_chunk(params, HE_SEAL_CKKS, n, chunk, why);
+    if (rc != 0) {
+        return rc;
+    }
+    if (cipher->level != HE_CKKS_LEVEL || cipher->count != 2 * HE_CKKS_LEVEL * HE_CKKS_DEGREE ||
+        cipher->scale != ldexp(1, HE_CKKS_SCALE_BITS)) {
+        return problem_set(why, CAIRN_ERR_REFUSED, NULL,
+                           "SEAL bridge: expected a ciphertext of level %d at scale 2^%d, found "
+                           "level %u at %g",
+                           HE_CKKS_LEVEL, HE_CKKS_SCALE_BITS, cipher->level, cipher->scale);
+    }
+    he_ckks_pack_chunk(params, payload, n, chunk, cipher->words);
+    return 0;
+}
+
 int seal_bridge_chunk(const struct seal_context *context, const struct he_params *params,
                       const uint8_t nonce[HE_NONCE_SIZE], uint32_t round, uint32_t frame,
                       const uint8_t *payload, size_t n, size_t chunk, struct seal_cipher *out,

@@ -47,6 +47,13 @@ CAIRN_MUST_CHECK int seal_bridge_ckks(const struct seal_context *context,
                                       size_t n, size_t chunk, struct seal_cipher *out,
                                       struct cairn_problem *why);
 
+/** And back: a ciphertext, as seal_cipher_read leaves it, becomes chunk `chunk` of a payload.
+ * @retval CAIRN_ERR_REFUSED  of another level or scale; nothing is written */
+CAIRN_MUST_CHECK int seal_bridge_ckks_payload(const struct seal_cipher *cipher,
+                                              const struct he_params *params, size_t n,
+                                              size_t chunk, uint8_t *payload,
+                                              struct cairn_problem *why);
+
 /**
  * Chunk `chunk` of a payload, or a sum, of profile capsule: (b, a_j).
  *

@@ -365,10 +365,12 @@ static void test_seal_bridge__profile_seal_ckks(void **state)
     double slots[HE_CKKS_SLOTS];
     ASSERT_OK(seal_ckks_encoder_new(context, &encoder, &why));
     ASSERT_OK(seal_bridge_secret_key(context, r.sk, &sk, &why));
+    uint8_t *back = calloc(1, he_payload_bytes(&params, r.n));
     for (size_t chunk = 0; chunk < 2; chunk++) {
         ASSERT_OK(seal_bridge_ckks(context, &params, r.payload, r.n, chunk, &c, &why));
         assert_true(c.scale == 0x1p40 && c.level == 3);
         through_bytes(context, &c);
+        ASSERT_OK(seal_bridge_ckks_payload(&c, &params, r.n, chunk, back, &why));
         ASSERT_OK(seal_decrypt(context, &sk, &c, &p, &why));
         ASSERT_OK(seal_ckks_decode(encoder, &p, slots, &why));
         for (size_t i = 0; i < HE_CKKS_SLOTS; i++) {
@@ -376,6 +378,12 @@ static void test_seal_bridge__profile_seal_ckks(void **state)
             assert_true(fabs(slots[i] - (at < r.n ? (double)r.sums[at] : 0)) < 1e-6);
         }
     }
+    assert_memory_equal(back, r.payload, he_payload_bytes(&params, r.n));
+    assert_int_equal(seal_bridge_ckks_payload(&c, &params, r.n, 2, back, &why), CAIRN_ERR_REFUSED);
+    c.scale *= 2;
+    assert_int_equal(seal_bridge_ckks_payload(&c, &params, r.n, 1, back, &why), CAIRN_ERR_REFUSED);
+    assert_memory_equal(back, r.payload, he_payload_bytes(&params, r.n));
+    free(back);
     assert_int_equal(seal_bridge_ckks(context, &params, r.payload, r.n, 2, &c, &why),
                      CAIRN_ERR_REFUSED);
     memset(r.payload, 0xff, 15); /* two fields of 60 bits, none below its prime */
