@@ -26,6 +26,7 @@
 #include "pieces.h"
 #include "quantiser.h"
 #include "summary.h"
+#include "tenseal_batch.h"
 
 static const char *const state_names[] = {"configuring", "ready", "collecting", "finishing",
                                           "gathering",   "done",  "failed"};
@@ -680,13 +681,35 @@ static size_t admit_batch(struct role *role, const char *query, int64_t length,
                           struct http_reply *refusal)
 {
     (void)length;
-    return receiver_admit(&aggregator_of(role)->receiver, query, refusal);
+    struct aggregator *a = aggregator_of(role);
+    const size_t limit = receiver_admit(&a->receiver, query, refusal);
+    return tenseal_batch_admit(&a->plan, a->config->settings.batch_bytes, query, limit, refusal);
+}
+
+static void take_batch(struct role *role, const struct http_request *request,
+                       struct http_reply *reply)
+{
+    receiver_handle(&aggregator_of(role)->receiver, request, reply);
 }
 
 static void handle_receive(struct role *role, const struct http_request *request,
                            struct http_reply *reply)
 {
-    receiver_handle(&aggregator_of(role)->receiver, request, reply);
+    const struct aggregator *a = aggregator_of(role);
+    if (tenseal_batch_asked(request->query)) {
+        tenseal_batch_handle(&a->plan, a->id, a->config->settings.batch_bytes, request, reply,
+                             take_batch, role);
+    } else {
+        take_batch(role, request, reply);
+    }
+}
+
+static void handle_tenseal(struct role *role, const struct http_request *request,
+                           struct http_reply *reply)
+{
+    const struct aggregator *a = aggregator_of(role);
+    (void)request;
+    tenseal_context_handle(&a->plan, buf_span(&a->public_key), reply);
 }
 
 static void handle_next(struct role *role, const struct http_request *request,
@@ -783,6 +806,7 @@ json_t *aggregation_log(struct role *role)
 const struct role_route aggregation_routes[] = {
     {"POST", "/a/receive", admit_batch, handle_receive},
     {"GET", "/a/next", NULL, handle_next},
+    {"GET", "/a/tenseal", NULL, handle_tenseal},
     {"GET", "/a/model", NULL, handle_piece},
     {"POST", "/a/train", NULL, handle_train},
     {"GET", "/train", NULL, handle_train},

@@ -26,6 +26,7 @@
 #include "plan.h"
 #include "receiver.h"
 #include "roundlog.h"
+#include "tenseal_batch.h"
 #include "uplink.h"
 #include "watch.h"
 
@@ -201,8 +202,10 @@ static size_t admit_batch(struct role *role, const char *query, int64_t length,
 {
     (void)length;
     struct switch_role *s = switch_of(role);
-    return is_dumb(s) ? fed_plan_batch_limit(&s->plan, s->assignment->settings.batch_bytes)
-                      : receiver_admit(&s->receiver, query, refusal);
+    const size_t batch_bytes = s->assignment->settings.batch_bytes;
+    const size_t limit = is_dumb(s) ? fed_plan_batch_limit(&s->plan, batch_bytes)
+                                    : receiver_admit(&s->receiver, query, refusal);
+    return tenseal_batch_admit(&s->plan, batch_bytes, query, limit, refusal);
 }
 
 /* Count what a dumb switch passes on, for its log. */
@@ -267,8 +270,8 @@ static void relay_batch(struct switch_role *s, const struct http_request *reques
     }
 }
 
-static void handle_receive(struct role *role, const struct http_request *request,
-                           struct http_reply *reply)
+static void take_batch(struct role *role, const struct http_request *request,
+                       struct http_reply *reply)
 {
     struct switch_role *s = switch_of(role);
     if (is_dumb(s)) {
@@ -276,6 +279,26 @@ static void handle_receive(struct role *role, const struct http_request *request
     } else {
         receiver_handle(&s->receiver, request, reply);
     }
+}
+
+static void handle_receive(struct role *role, const struct http_request *request,
+                           struct http_reply *reply)
+{
+    const struct switch_role *s = switch_of(role);
+    if (tenseal_batch_asked(request->query)) {
+        tenseal_batch_handle(&s->plan, s->assignment->id, s->assignment->settings.batch_bytes,
+                             request, reply, take_batch, role);
+    } else {
+        take_batch(role, request, reply);
+    }
+}
+
+static void handle_tenseal(struct role *role, const struct http_request *request,
+                           struct http_reply *reply)
+{
+    const struct switch_role *s = switch_of(role);
+    (void)request;
+    tenseal_context_handle(&s->plan, buf_span(&s->assignment->public_key), reply);
 }
 
 static void handle_next(struct role *role, const struct http_request *request,
@@ -736,6 +759,7 @@ static void switch_free(struct role *role)
 static const struct role_route switch_routes[] = {
     {"POST", "/s/receive", admit_batch, handle_receive},
     {"GET", "/s/next", NULL, handle_next},
+    {"GET", "/s/tenseal", NULL, handle_tenseal},
     {"POST", "/s/model", admit_model, handle_model},
     {"GET", "/s/model", NULL, handle_piece},
     {NULL, NULL, NULL, NULL},
