@@ -49,6 +49,7 @@ tenseal)
     "$home/venv/bin/python" "$here/judge.py" "$work/ckks_v37" "$work/ckks"
     "$tool" read-tenseal "$work"
     "$home/venv/bin/python" "$here/files.py" tenseal "$cairn" "$home" "$work/files"
+    CAIRN_BIN=$cairn "$home/venv/bin/python" -B "$here/federation.py"
     ;;
 esac
 echo "interop: $judge agrees"
