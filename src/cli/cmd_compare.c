@@ -11,7 +11,15 @@
 #include "report.h"
 #include "table.h"
 
-enum { N_SCENARIOS = 4, BASELINE = 1 /* what time is saved against: encrypted/dumb */ };
+enum {
+    N_SCENARIOS = 4,
+    PLAIN_DUMB = 0,
+    BASELINE = 1, /* what time is saved against: encrypted/dumb */
+    ENCRYPTED_FOLDING = 3,
+};
+
+static const char *const roles[] = {"aggregator", "switch", "client"};
+enum { N_ROLES = sizeof roles / sizeof roles[0] };
 
 static const struct scenario {
     const char *name;
@@ -142,12 +150,11 @@ static void print_scenarios(const json_t *results)
 
 static void print_roles(const json_t *results)
 {
-    static const char *const roles[] = {"aggregator", "switch", "client"};
     struct table table = {.columns = 7};
     table_cells(&table, "scenario", "role", "nodes", "bytes in", "bytes out", "CPU s",
                 "peak memory", NULL);
     for (size_t i = 0; i < json_array_size(results); i++) {
-        for (size_t k = 0; k < sizeof roles / sizeof roles[0]; k++) {
+        for (size_t k = 0; k < N_ROLES; k++) {
             char in[CLI_BYTES_SIZE], out[CLI_BYTES_SIZE], peak[CLI_BYTES_SIZE];
             struct report_role sum = report_role_of(json_array_get(results, i), roles[k]);
             if (sum.nodes == 0) {
@@ -165,6 +172,69 @@ static void print_roles(const json_t *results)
     table_print(&table, stdout);
 }
 
+/* What encryption and folding cost together, or save: against everybody's plain update passed on. */
+struct ratios {
+    double round_wall, bytes_in; /* of the aggregator; 0 = unknown */
+};
+
+static double ratio(double a, double b)
+{
+    return b > 0 ? a / b : 0;
+}
+
+static struct ratios compare_ends(const json_t *results)
+{
+    const struct report_role plain = report_role_of(json_array_get(results, PLAIN_DUMB), roles[0]);
+    const struct report_role folding =
+        report_role_of(json_array_get(results, ENCRYPTED_FOLDING), roles[0]);
+    return (struct ratios){ratio(folding.round_s[0], plain.round_s[0]),
+                           ratio((double)folding.received, (double)plain.received)};
+}
+
+static void print_ratios(const json_t *results)
+{
+    const struct report_role plain = report_role_of(json_array_get(results, PLAIN_DUMB), roles[0]);
+    const struct report_role folding =
+        report_role_of(json_array_get(results, ENCRYPTED_FOLDING), roles[0]);
+    const struct ratios ratios = compare_ends(results);
+    char here[CLI_BYTES_SIZE], there[CLI_BYTES_SIZE];
+    printf("%s against %s:\n", scenarios[ENCRYPTED_FOLDING].name, scenarios[PLAIN_DUMB].name);
+    printf("  a round takes %.3f times as long: %.3f s, %.3f s\n", ratios.round_wall,
+           folding.round_s[0], plain.round_s[0]);
+    printf("  bytes into the aggregator %.3f times as many: %s, %s\n", ratios.bytes_in,
+           cli_bytes(folding.received, here), cli_bytes(plain.received, there));
+}
+
+static void print_times(const json_t *results)
+{
+    static const char *const names[ROUNDLOG_DURATIONS] = {
+        "round",   "model down", "training", "encrypting", "adding",
+        "sending", "journal",    "opening",  "committing", "waiting"};
+    struct table table = {.columns = 2 + ROUNDLOG_DURATIONS};
+    table_cells(&table, "scenario", "role", NULL);
+    for (size_t d = 0; d < ROUNDLOG_DURATIONS; d++) {
+        table_cell(&table, "%s", names[d]);
+    }
+    for (size_t i = 0; i < json_array_size(results); i++) {
+        for (size_t k = 0; k < N_ROLES; k++) {
+            const struct report_role sum = report_role_of(json_array_get(results, i), roles[k]);
+            if (sum.nodes == 0) {
+                continue;
+            }
+            table_cell(&table, "%s", scenarios[i].name);
+            table_cell(&table, "%s", roles[k]);
+            for (size_t d = 0; d < ROUNDLOG_DURATIONS; d++) {
+                if (sum.round_s[d] > 0) {
+                    table_cell(&table, "%.3f", sum.round_s[d]);
+                } else {
+                    table_cell(&table, "-");
+                }
+            }
+        }
+    }
+    table_print(&table, stdout);
+}
+
 static void print_comparison(const json_t *results, bool same)
 {
     printf("\n");
@@ -172,6 +242,12 @@ static void print_comparison(const json_t *results, bool same)
     printf("\nper role, all rounds, all nodes of the role together; peak memory of its largest "
            "node\n");
     print_roles(results);
+    printf("\nwhere the time goes: seconds a round, mean of the role's nodes; encrypting has rounding in "
+           "it, adding the check of\ndigests and goes on beside the rest, sending is a batch on its way "
+           "while nothing is encrypted\n");
+    print_times(results);
+    printf("\n");
+    print_ratios(results);
     printf("\ntime saved is wall time against %s; largest upload is the most that one client sent "
            "in one round\n",
            scenarios[BASELINE].name);
@@ -188,8 +264,12 @@ static int report(struct cli *cli, json_t *results, struct cairn_problem *why)
     bool same = is_same_model(results);
     int error = 0;
     if (cli->json) {
-        error = cli_print_json(
-            cli, json_pack("{s:O, s:b}", "scenarios", results, "same_model", (int)same), why);
+        const struct ratios ratios = compare_ends(results);
+        error = cli_print_json(cli,
+                               json_pack("{s:O, s:b, s:{s:f, s:f}}", "scenarios", results,
+                                         "same_model", (int)same, "folding_to_plain", "round_wall",
+                                         ratios.round_wall, "bytes_in", ratios.bytes_in),
+                               why);
     } else {
         print_comparison(results, same);
     }

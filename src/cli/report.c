@@ -16,9 +16,25 @@ static uint64_t get_count(const json_t *object, const char *key)
     return value > 0 ? (uint64_t)value : 0;
 }
 
+/* Sums over all rounds of all nodes of a role; then means. */
+static void add_durations(double sum[ROUNDLOG_DURATIONS], const json_t *node)
+{
+    for (size_t i = 0; i < ROUNDLOG_DURATIONS; i++) {
+        sum[i] += json_get_number(node, roundlog_durations[i], 0);
+    }
+}
+
+static void divide_durations(double sum[ROUNDLOG_DURATIONS], uint64_t by)
+{
+    for (size_t i = 0; by > 0 && i < ROUNDLOG_DURATIONS; i++) {
+        sum[i] /= (double)by;
+    }
+}
+
 struct report_role report_role_of(const json_t *document, const char *role)
 {
     struct report_role sum = {0};
+    uint64_t rounds = 0;
     size_t k;
     const json_t *node;
     json_array_foreach(json_object_get(document, "nodes"), k, node)
@@ -32,7 +48,10 @@ struct report_role report_role_of(const json_t *document, const char *role)
         sum.sent += get_count(node, "byte_send");
         sum.cpu_s += json_get_number(node, "cpu_s", 0);
         sum.peak_rss_bytes = peak > sum.peak_rss_bytes ? peak : sum.peak_rss_bytes;
+        rounds += get_count(node, "rounds");
+        add_durations(sum.round_s, node);
     }
+    divide_durations(sum.round_s, rounds);
     return sum;
 }
 

@@ -7,6 +7,8 @@
 
 #include <jansson.h>
 
+#include "roundlog.h"
+
 /**
  * What a run's document says, for people. All nodes of one role taken together.
  */
@@ -15,6 +17,8 @@ struct report_role {
     uint64_t received, sent; /* bytes, summed */
     double cpu_s;            /* summed */
     uint64_t peak_rss_bytes; /* of the largest node */
+    /* means over its nodes and their rounds, in the order of roundlog_durations */
+    double round_s[ROUNDLOG_DURATIONS];
 };
 
 /** role: "aggregator", "switch" or "client". */

@@ -333,7 +333,9 @@ static int take_sums(struct aggregator *a, uint64_t *again, struct cairn_problem
         if (a->n_taken == 0) {
             return 0;
         }
+        const uint64_t from = aggregation_now_ns(a);
         int err = make_durable(a, why);
+        a->entry.journal_s += clock_seconds(from, aggregation_now_ns(a));
         if (err == CAIRN_ERR_STORAGE) {
             const uint64_t retry = wait_for_disk(a, why);
             *again = retry < *again ? retry : *again;
@@ -523,6 +525,7 @@ static uint64_t close_round(struct aggregator *a)
 {
     struct cairn_problem why = {0};
     a->entry.fold_s = receiver_fold_seconds(&a->receiver);
+    const uint64_t from = aggregation_now_ns(a);
     int err = ledger_closing(a->ledger, a->round.number, &why);
     if (err == 0) {
         err = commit(a, &why);
@@ -535,6 +538,7 @@ static uint64_t close_round(struct aggregator *a)
     }
     a->storage_ns = 0;
     if (err == 0) {
+        a->entry.commit_s += clock_seconds(from, aggregation_now_ns(a));
         a->entry.frames = a->plan.n_frames;
         a->entry.contributors = a->round.fewest;
         a->entry.end_us = a->host->clock->wall_us(a->host->clock->ctx);

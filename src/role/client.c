@@ -91,6 +91,7 @@ struct client {
     struct quantiser quantiser; /* of this round; it reads `steps` */
     bool settled;       /* `owed` holds what is left after sending, not what is to be sent */
     uint32_t round;
+    uint64_t fetch_ns;  /* when fetching them began */
     uint32_t fetched;   /* pieces 0 .. fetched-1 are here */
     struct flight fetch;
     struct backoff fetch_backoff;
@@ -99,6 +100,7 @@ struct client {
     uint32_t counted;   /* frames whose saturated values are counted */
     struct uplink uplink;
     struct ahead ahead;
+    double meanwhile_s; /* of encrypting, while a batch of this round was in the air */
     struct buf set; /* own bit */
     struct roundlog_entry entry; /* round 0 when it is in the log */
 };
@@ -240,7 +242,7 @@ static void end_entry(struct client *c)
         return;
     }
     c->entry.end_us = c->host->clock->wall_us(c->host->clock->ctx);
-    c->entry.send_s = c->uplink.send_s;
+    c->entry.send_s = c->uplink.send_s > c->meanwhile_s ? c->uplink.send_s - c->meanwhile_s : 0;
     c->entry.frames = c->next;
     c->entry.contributors = c->sits_out || c->next == 0 ? 0 : 1;
     roundlog_add(&c->log, &c->entry);
@@ -294,7 +296,9 @@ static void begin_round(struct client *c, const struct wire_model *m, int64_t ar
 {
     const struct fed_settings *s = &c->assignment->settings;
     end_entry(c);
+    const uint64_t from = clock_now_ns(c->host->clock);
     settle(c); /* with the steps of the round that was sent, before they are overwritten */
+    c->fetch_ns = clock_now_ns(c->host->clock);
     memcpy(c->steps, m->steps, c->trainer->shape->n_tensors * sizeof *c->steps);
     c->round = m->round;
     c->quantiser = (struct quantiser){.shape = c->trainer->shape,
@@ -305,7 +309,10 @@ static void begin_round(struct client *c, const struct wire_model *m, int64_t ar
                                       .seed = s->seed,
                                       .round = m->round,
                                       .client_index = c->assignment->self.index};
-    c->entry = (struct roundlog_entry){.round = m->round, .start_us = arrived_us};
+    c->entry = (struct roundlog_entry){.round = m->round,
+                                       .start_us = arrived_us,
+                                       .encrypt_s = clock_seconds(from, c->fetch_ns)};
+    c->meanwhile_s = 0;
     c->next = m->next_frame;
     c->counted = 0;
     c->sits_out = false;
@@ -486,6 +493,7 @@ static void train_round(struct client *c)
     struct cairn_problem why = {0};
     struct train_metrics metrics = {0};
     const uint64_t from = clock_now_ns(c->host->clock);
+    c->entry.fetch_s = clock_seconds(c->fetch_ns, from);
     int err = c->trainer->train(c->trainer, c->global, c->local, c->assignment->settings.seed,
                                 c->round, c->assignment->self.index, &metrics, &why);
     if (err == 0 && c->trainer->samples > 0) {
@@ -605,9 +613,11 @@ static void build_meanwhile(struct client *c)
 {
     struct cairn_problem why = {0};
     const uint32_t after = c->uplink.first + c->uplink.frames;
+    const double before_s = c->entry.encrypt_s;
     if (after < c->plan.n_frames && build_ahead(c, after, &why) != 0) {
         log_line(LOG_WARNING, "round %u: %s", (unsigned)c->round, why.what);
     }
+    c->meanwhile_s += c->entry.encrypt_s - before_s;
 }
 
 /* @return when to be called again */

@@ -49,7 +49,9 @@ void receiver_release(struct receiver *in)
 void receiver_open(struct receiver *in, uint32_t round, uint32_t first)
 {
     pthread_mutex_lock(&in->lock);
-    in->fold_s = fed_fold_round(in->fold) == round ? in->fold_s : 0;
+    if (fed_fold_round(in->fold) != round) {
+        busy_restart(&in->adding, clock_now_ns(in->host->clock));
+    }
     fed_fold_open(in->fold, round, first);
     pthread_cond_broadcast(&in->moved);
     pthread_mutex_unlock(&in->lock);
@@ -199,14 +201,12 @@ static int take_frames(struct receiver *in, struct wire_batch *batch, uint32_t *
             return err;
         }
         pthread_mutex_lock(&in->lock);
-        const uint64_t from = clock_now_ns(in->host->clock);
         *open = fed_fold_round(in->fold);
         err = check_round(*open, batch->context.round, why);
         if (err == 0) {
             err = fed_fold_accept(in->fold, batch->origin, &frame, next, why);
         }
         *ready = fed_fold_ready(in->fold) || fed_fold_all_through(in->fold);
-        in->fold_s += clock_seconds(from, clock_now_ns(in->host->clock));
         pthread_mutex_unlock(&in->lock);
         if (err != 0) {
             return err;
@@ -230,10 +230,16 @@ void receiver_handle(struct receiver *in, const struct http_request *request,
         const struct announced a = {batch.context.round, batch.origin, batch.first_index};
         pthread_mutex_lock(&in->lock);
         err = check_announced(in, &a, &next, &open, &why);
+        if (err == 0) {
+            busy_begin(&in->adding, clock_now_ns(in->host->clock));
+        }
         pthread_mutex_unlock(&in->lock);
     }
     if (err == 0) {
         err = take_frames(in, &batch, &next, &open, &ready, &why);
+        pthread_mutex_lock(&in->lock);
+        busy_end(&in->adding, clock_now_ns(in->host->clock));
+        pthread_mutex_unlock(&in->lock);
     }
     if (ready) {
         in->host->wake(in->host->ctx);
@@ -338,7 +344,7 @@ uint32_t receiver_through(struct receiver *in)
 double receiver_fold_seconds(struct receiver *in)
 {
     pthread_mutex_lock(&in->lock);
-    const double seconds = in->fold_s;
+    const double seconds = in->adding.seconds;
     pthread_mutex_unlock(&in->lock);
     return seconds;
 }

@@ -4,6 +4,7 @@
 
 #include <pthread.h>
 
+#include "busy.h"
 #include "closing.h"
 #include "fold.h"
 #include "role.h"
@@ -25,7 +26,7 @@ struct receiver {
     const struct fed_plan *plan;
     uint8_t experiment[WIRE_EXPERIMENT];
     size_t batch_limit; /* bytes */
-    double fold_s;      /* spent adding, in this round */
+    struct busy adding; /* checking and adding, in this round */
     unsigned waiting;   /* requests that are kept waiting for room */
     uint64_t refused;   /* late frames, duplicates and the like since the start */
     const struct role_host *host;
@@ -71,7 +72,7 @@ void receiver_waiting_for(struct receiver *in, const char *(*name)(void *ctx, ui
                           void *ctx, char *text, size_t size);
 /** Clients whose whole update has arrived. */
 uint32_t receiver_through(struct receiver *in);
-/** Seconds spent adding since the round was opened. */
+/** Seconds since the round was opened in which a batch, or several side by side, were checked and added. */
 double receiver_fold_seconds(struct receiver *in);
 /** Batches that were refused since the start. */
 uint64_t receiver_refused(struct receiver *in);

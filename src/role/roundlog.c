@@ -114,11 +114,29 @@ static void take_traffic(struct roundlog *log, uint64_t *received, uint64_t *sen
     log->sent_before = out;
 }
 
+const char *const roundlog_durations[ROUNDLOG_DURATIONS] = {
+    "wall_s", "fetch_s",   "train_s",   "encrypt_s", "fold_s",
+    "send_s", "journal_s", "decrypt_s", "commit_s",  "wait_s"};
+
+static int add_durations(json_t *object, const struct roundlog_entry *e)
+{
+    const double wall = 1e-6 * (double)(e->end_us - e->start_us);
+    double seconds[ROUNDLOG_DURATIONS] = {wall,      e->fetch_s,   e->train_s,   e->encrypt_s, e->fold_s,
+                                          e->send_s, e->journal_s, e->decrypt_s, e->commit_s,  wall};
+    double *const wait = &seconds[ROUNDLOG_DURATIONS - 1];
+    int failed = 0;
+    for (size_t i = 1; i + 1 < ROUNDLOG_DURATIONS; i++) {
+        *wait -= seconds[i];
+    }
+    *wait = *wait > 0 ? *wait : 0; /* adding goes on beside sending and opening */
+    for (size_t i = 0; i < ROUNDLOG_DURATIONS; i++) {
+        failed |= json_object_set_new(object, roundlog_durations[i], json_real(seconds[i]));
+    }
+    return failed;
+}
+
 void roundlog_add(struct roundlog *log, const struct roundlog_entry *entry)
 {
-    const double explained =
-        entry->train_s + entry->encrypt_s + entry->fold_s + entry->send_s + entry->decrypt_s;
-    const double wait = 1e-6 * (double)(entry->end_us - entry->start_us) - explained;
     char start[CLOCK_TEXT_SIZE], end[CLOCK_TEXT_SIZE];
     clock_format(entry->start_us, start);
     clock_format(entry->end_us, end);
@@ -129,14 +147,12 @@ void roundlog_add(struct roundlog *log, const struct roundlog_entry *entry)
     pthread_mutex_lock(&log->lock);
     take_traffic(log, &received, &sent);
     json_t *e = json_pack(
-        "{s:I, s:s, s:s, s:I, s:I, s:f, s:f, s:f, s:f, s:f, s:f, s:I, s:I, s:I, s:I}", "round",
-        (json_int_t)entry->round, "start_time", start, "end_time", end, "byte_received",
-        (json_int_t)received, "byte_send", (json_int_t)sent, "train_s", entry->train_s,
-        "encrypt_s", entry->encrypt_s, "fold_s", entry->fold_s, "send_s", entry->send_s, "wait_s",
-        wait > 0 ? wait : 0.0, "decrypt_s", entry->decrypt_s, "peak_rss_bytes", (json_int_t)rss,
-        "frames", (json_int_t)entry->frames, "contributors", (json_int_t)entry->contributors,
-        "saturated", (json_int_t)entry->saturated);
-    if (e == NULL || json_array_append_new(log->entries, e) != 0) {
+        "{s:I, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I}", "round", (json_int_t)entry->round,
+        "start_time", start, "end_time", end, "byte_received", (json_int_t)received, "byte_send",
+        (json_int_t)sent, "peak_rss_bytes", (json_int_t)rss, "frames", (json_int_t)entry->frames,
+        "contributors", (json_int_t)entry->contributors, "saturated",
+        (json_int_t)entry->saturated);
+    if (e == NULL || add_durations(e, entry) != 0 || json_array_append_new(log->entries, e) != 0) {
         log_line(LOG_ERROR, "no memory for the log of round %u", (unsigned)entry->round);
     }
     write_file(log);

@@ -12,10 +12,11 @@
  *
  *   {"address", "role", "experiment", "finished", "byte_received", "byte_send", "cpu_s",
  *    "peak_rss_bytes", "iteration": [{"round", "start_time", "end_time", "byte_received",
- *    "byte_send", "train_s", "encrypt_s", "fold_s", "send_s", "wait_s", "decrypt_s",
- *    "peak_rss_bytes", "frames", "contributors", "saturated"}]}
+ *    "byte_send", "wall_s", "fetch_s", "train_s", "encrypt_s", "fold_s", "send_s", "journal_s",
+ *    "decrypt_s", "commit_s", "wait_s", "peak_rss_bytes", "frames", "contributors", "saturated"}]}
  *
- * Times are RFC 3339 UTC with microseconds, durations seconds. Bytes are those of request and answer bodies
+ * Times are RFC 3339 UTC with microseconds, durations seconds; wall_s is from start to
+ * end, and wait_s what the others do not explain of it. Bytes are those of request and answer bodies
  * since the entry before (as struct role_host counts them: what moves a round, also in vain, but nobody's
  * looking at /status or /log), so the entries add up to everything that the experiment moved.
  * A file that cannot be written is warned about once; the entries stay in memory.
@@ -24,8 +25,14 @@
 struct roundlog_entry {
     uint32_t round;
     int64_t start_us, end_us; /* wall clock */
-    double train_s, encrypt_s, fold_s, send_s, decrypt_s;
-    double wait_s; /* of the time between start and end, what none of the others explains */
+    double fetch_s;   /* client: the model's pieces on their way down, after the first */
+    double train_s;   /* client */
+    double encrypt_s; /* client: rounding and encrypting, also while a batch is in the air */
+    double fold_s;    /* checking and adding batches, beside the rest */
+    double send_s;    /* a batch is in the air and nothing is being encrypted */
+    double journal_s; /* aggregator: sums become durable */
+    double decrypt_s; /* aggregator: opening sums, adding them to the model */
+    double commit_s;  /* aggregator: evaluating, and the model becomes durable */
     uint32_t frames, contributors;
     uint64_t saturated;
 };
@@ -47,12 +54,15 @@ struct roundlog {
 CAIRN_MUST_CHECK int roundlog_init(struct roundlog *log, const struct role_host *host,
                                    const char *address, const char *role, const char *experiment);
 void roundlog_release(struct roundlog *log);
-/** wait_s is worked out here. */
 void roundlog_add(struct roundlog *log, const struct roundlog_entry *entry);
 /** The experiment is over: bytes since the last entry are added to it. Idempotent. */
 void roundlog_finish(struct roundlog *log);
 /** New reference; NULL without memory. */
 json_t *roundlog_document(struct roundlog *log);
+
+/** The names of an entry's durations, wall_s first and wait_s last. */
+enum { ROUNDLOG_DURATIONS = 10 };
+extern const char *const roundlog_durations[ROUNDLOG_DURATIONS];
 
 /** CPU time and peak memory of this process, from getrusage(2). */
 void roundlog_usage(double *cpu_s, uint64_t *peak_rss_bytes);

@@ -5,16 +5,35 @@
 
 #include "digest.h"
 #include "json.h"
+#include "roundlog.h"
+
+static void add_durations(json_t *node, const json_t *entries)
+{
+    for (size_t i = 0; i < ROUNDLOG_DURATIONS; i++) {
+        double seconds = 0;
+        size_t k;
+        const json_t *entry;
+        json_array_foreach(entries, k, entry)
+        {
+            seconds += json_get_number(entry, roundlog_durations[i], 0);
+        }
+        json_object_set_new(node, roundlog_durations[i], json_real(seconds));
+    }
+}
 
 static void add_node(json_t *nodes, const json_t *log)
 {
-    json_array_append_new(
-        nodes, json_pack("{s:s, s:s, s:I, s:I, s:f, s:I}", "address",
-                         json_get_text(log, "address", ""), "role", json_get_text(log, "role", ""),
-                         "byte_send", (json_int_t)json_get_int(log, "byte_send", 0),
-                         "byte_received", (json_int_t)json_get_int(log, "byte_received", 0),
-                         "cpu_s", json_get_number(log, "cpu_s", 0), "peak_rss_bytes",
-                         (json_int_t)json_get_int(log, "peak_rss_bytes", 0)));
+    const json_t *entries = json_object_get(log, "iteration");
+    json_t *node = json_pack("{s:s, s:s, s:I, s:I, s:f, s:I, s:I}", "address",
+                             json_get_text(log, "address", ""), "role",
+                             json_get_text(log, "role", ""), "byte_send",
+                             (json_int_t)json_get_int(log, "byte_send", 0), "byte_received",
+                             (json_int_t)json_get_int(log, "byte_received", 0), "cpu_s",
+                             json_get_number(log, "cpu_s", 0), "peak_rss_bytes",
+                             (json_int_t)json_get_int(log, "peak_rss_bytes", 0), "rounds",
+                             (json_int_t)json_array_size(entries));
+    add_durations(node, entries);
+    json_array_append_new(nodes, node);
 }
 
 /* Mean bytes that a client sends in a round, over those whose logs came in. */

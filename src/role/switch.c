@@ -18,6 +18,7 @@
 #include <string.h>
 
 #include "answer.h"
+#include "busy.h"
 #include "downlink.h"
 #include "json.h"
 #include "log.h"
@@ -54,6 +55,7 @@ struct switch_role {
     uint32_t newest_round;
     bool final_came;
     struct roundlog_entry entry; /* of the newest round */
+    struct busy relaying;        /* dumb only: batches are with the parent */
     char trouble[400];
     bool *lost; /* n_streams: a switch below says that the stream's origin is dead */
 
@@ -152,6 +154,7 @@ static int keep_model(struct switch_role *s, const struct wire_model *m, struct 
     s->newest_round = m->round;
     if (!final) {
         s->entry = (struct roundlog_entry){.round = m->round, .start_us = now_us(s)};
+        busy_restart(&s->relaying, clock_now_ns(s->host->clock));
         pieces_open(&s->pieces, m->round);
     }
     return 0;
@@ -209,13 +212,13 @@ static size_t admit_batch(struct role *role, const char *query, int64_t length,
 }
 
 /* Count what a dumb switch passes on, for its log. */
-static void note_relayed(struct switch_role *s, const struct wire_batch *batch, double seconds)
+static void note_relayed(struct switch_role *s, const struct wire_batch *batch)
 {
     pthread_mutex_lock(&s->lock);
     if (s->entry.round == batch->context.round) {
         s->entry.frames += batch->frames;
         s->entry.contributors += batch->first_index == 0;
-        s->entry.send_s += seconds;
+        s->entry.send_s = s->relaying.seconds;
         s->entry.end_us = now_us(s);
     }
     pthread_mutex_unlock(&s->lock);
@@ -264,9 +267,15 @@ static void relay_batch(struct switch_role *s, const struct http_request *reques
         http_reply_problem(reply, &why);
         return;
     }
-    const uint64_t from = clock_now_ns(s->host->clock);
-    if (relay(s, request, "/receive", reply) == 200) {
-        note_relayed(s, &batch, clock_seconds(from, clock_now_ns(s->host->clock)));
+    pthread_mutex_lock(&s->lock);
+    busy_begin(&s->relaying, clock_now_ns(s->host->clock));
+    pthread_mutex_unlock(&s->lock);
+    const int status = relay(s, request, "/receive", reply);
+    pthread_mutex_lock(&s->lock);
+    busy_end(&s->relaying, clock_now_ns(s->host->clock));
+    pthread_mutex_unlock(&s->lock);
+    if (status == 200) {
+        note_relayed(s, &batch);
     }
 }
 

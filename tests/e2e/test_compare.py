@@ -36,6 +36,29 @@ class Compare(cairn.CairnCase):
         # folding is what it is for: the aggregator receives half as much from two switches of two
         received = {s["name"]: s["nodes"][0]["byte_received"] for s in document["scenarios"]}
         self.assertLess(received["encrypted/folding"], 0.6 * received["encrypted/dumb"])
+        ratios = document["folding_to_plain"]
+        self.assertAlmostEqual(ratios["bytes_in"],
+                               received["encrypted/folding"] / received["plain/dumb"], places=6)
+        self.assertGreater(ratios["round_wall"], 0)
+        for scenario in document["scenarios"]:
+            self.check_times(scenario)
+
+    def check_times(self, scenario):
+        """Where the time goes, per node: it adds up to the rounds' time, and each does its own."""
+        parts = ["fetch_s", "train_s", "encrypt_s", "send_s", "journal_s", "decrypt_s", "commit_s"]
+        own = {"aggregator": {"journal_s", "decrypt_s", "commit_s"},
+               "switch": {"send_s"}, "client": set(parts[:4])}
+        for node in scenario["nodes"]:
+            self.assertEqual(node["rounds"], 2)
+            done = {part for part in parts if node[part] > 0}
+            self.assertLessEqual(done, own[node["role"]], node)
+            self.assertLessEqual(own[node["role"]] - {"fetch_s"}, done, node)
+            # what one thread does; adding is done by others beside it
+            explained = sum(node[part] for part in parts)
+            self.assertLessEqual(explained, 1.05 * node["wall_s"] + 0.002, node)
+            self.assertLessEqual(node["fold_s"], 1.05 * node["wall_s"] + 0.002, node)
+            total = explained + node["fold_s"] + node["wait_s"]
+            self.assertGreaterEqual(total, 0.95 * node["wall_s"] - 0.002, node)
 
     def test_three_levels_uneven(self):
         self.compare(THREE_LEVELS)
@@ -72,7 +95,9 @@ class Compare(cairn.CairnCase):
         for name in NAMES:
             self.assertIn(name, out)
         self.assertIn("identical, bit for bit", out)
-        for column in ("peak memory", "largest upload", "time saved", "bytes in", "accuracy"):
+        for column in ("peak memory", "largest upload", "time saved", "bytes in", "accuracy",
+                       "where the time goes", "model down", "encrypting", "committing",
+                       "a round takes", "bytes into the aggregator"):
             self.assertIn(column, out)
 
 
