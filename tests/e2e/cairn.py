@@ -23,6 +23,7 @@ import unittest
 import zlib
 
 SOURCE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+SANITIZED = os.environ.get("CAIRN_SANITIZED") == "1"  # times and memory are not what they are
 BIN = os.environ.get("CAIRN_BIN", os.path.join(SOURCE, "build/release/cairn"))
 RECOMPUTE = os.environ.get(
     "CAIRN_RECOMPUTE", os.path.join(SOURCE, "build/release/tests/recompute/recompute")

@@ -16,7 +16,7 @@ import cairn
 from cairn import CLIENT, listens, raw, request, split, until
 from faultproxy import proxy_for
 
-SANITIZED = os.environ.get("CAIRN_SANITIZED") == "1"
+SANITIZED = cairn.SANITIZED
 
 
 def close_waits(address):

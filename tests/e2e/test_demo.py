@@ -7,7 +7,7 @@ import unittest
 import cairn
 
 DATA = os.environ.get("CAIRN_DATA", os.path.join(cairn.SOURCE, "data"))
-SANITIZED = os.environ.get("CAIRN_SANITIZED") == "1"
+SANITIZED = cairn.SANITIZED
 
 
 @unittest.skipUnless(os.path.exists(os.path.join(DATA, cairn.FILES["train-images"][0])),

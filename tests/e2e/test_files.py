@@ -428,7 +428,7 @@ class Memory(FilesCase):
         self.assertEqual(process.returncode, 0, arguments)
         return usage.ru_maxrss * 1024
 
-    @unittest.skipIf(os.environ.get("CAIRN_SANITIZED") == "1", "memory is not what it is")
+    @unittest.skipIf(cairn.SANITIZED, "memory is not what it is")
     def test_a_model_larger_than_memory(self):
         text = json.dumps({"w": {"dtype": "F32", "shape": [self.SIZE],
                                  "data_offsets": [0, 4 * self.SIZE]}}).encode()
