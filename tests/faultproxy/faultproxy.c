@@ -46,6 +46,9 @@ static void print_stats(const struct proxy *proxy)
     for (enum fault_kind kind = 0; kind < FAULT_KINDS; kind++) {
         printf(", \"%s\": %llu", fault_names[kind], (unsigned long long)proxy->struck[kind]);
     }
+    printf(", \"only\": {\"bytes\": %llu, \"first_s\": %.6f, \"last_s\": %.6f}",
+           (unsigned long long)proxy->noted.bytes, 1e-9 * (double)proxy->noted.first_ns,
+           1e-9 * (double)proxy->noted.last_ns);
     printf(", \"duplicate\": %llu, \"answers\": [", (unsigned long long)proxy->duplicates);
     size_t from = proxy->n_answers > ANSWERS ? proxy->n_answers - ANSWERS : 0;
     for (size_t i = from; i < proxy->n_answers; i++) {

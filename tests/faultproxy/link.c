@@ -164,7 +164,7 @@ static void enqueue(struct pipe *pipe, const uint8_t *bytes, size_t size, uint64
         give_up("no memory");
     }
     if (chunk) {
-        *chunk = (struct chunk){.due_ns = due_ns, .size = size};
+        *chunk = (struct chunk){.due_ns = due_ns, .size = size, .noted = pipe->noting};
         memcpy(chunk->bytes, bytes, size);
         *pipe->last = chunk;
         pipe->last = &chunk->next;
@@ -262,7 +262,12 @@ static void feed_up(struct proxy *proxy, struct link *link, uint8_t *bytes, size
         if (link->pipe[UP].stalled) {
             enqueue(&link->pipe[UP], bytes, run, never);
         } else if (counts) {
+            link->pipe[UP].noting = proxy->faults.only[0] != 0;
+            if (link->pipe[UP].noting && proxy->noted.first_ns == 0) {
+                proxy->noted.first_ns = now;
+            }
             harm(proxy, link, UP, bytes, run, due_ns);
+            link->pipe[UP].noting = false;
         } else {
             enqueue(&link->pipe[UP], bytes, run, due_ns);
         }
@@ -397,6 +402,10 @@ static void transmit(struct proxy *proxy, struct link *link, enum direction d, u
         proxy->tokens[d] -= proxy->faults.rate[d] ? (double)n : 0;
         proxy->moved[d] += (size_t)n;
         pipe->queued -= (size_t)n;
+        if (chunk->noted) {
+            proxy->noted.bytes += (size_t)n;
+            proxy->noted.last_ns = now_ns();
+        }
         chunk->at += (size_t)n;
         if (chunk->at == chunk->size) {
             drop_first(pipe);
@@ -457,6 +466,7 @@ short link_wants(const struct link *link, enum direction side)
 /* Numbers of bytes count from the command on, or from the next request on. */
 void links_count_anew(struct proxy *proxy)
 {
+    proxy->noted = (struct noted){0};
     for (struct link *link = proxy->links; link; link = link->next) {
         link->matched = !link->is_copy && !proxy->faults.only[0];
         link->pipe[UP].count = link->pipe[DOWN].count = 0;

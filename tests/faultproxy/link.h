@@ -19,6 +19,7 @@ struct chunk {
     struct chunk *next;
     uint64_t due_ns; /* never: until `pass`, or until a request that is to be repeated is whole */
     size_t size, at;
+    bool noted; /* when it leaves is */
     uint8_t bytes[];
 };
 
@@ -26,6 +27,7 @@ struct pipe {
     struct chunk *first, **last;
     size_t queued;
     uint64_t count; /* bytes read that the faults see */
+    bool noting;    /* what is queued now belongs to `only` */
     bool ended;     /* nothing more comes */
     bool shut;      /* and the other side was told, or is not to know */
     bool stalled;
@@ -51,6 +53,13 @@ struct link {
     size_t polled[DIRECTIONS]; /* where its sockets are in the poll set, 0 = nowhere */
 };
 
+/* The bodies of the requests that `only` names. */
+struct noted {
+    uint64_t bytes;    /* that have left */
+    uint64_t first_ns; /* when the first came in; 0 = not yet */
+    uint64_t last_ns;  /* when the newest left */
+};
+
 struct proxy {
     struct sockaddr_in listen, target;
     int listener;
@@ -61,6 +70,7 @@ struct proxy {
     char line[1024];
     size_t line_size;
     bool quit;
+    struct noted noted;
     uint64_t connections, unreachable, moved[DIRECTIONS], struck[FAULT_KINDS], duplicates;
     int answers[ANSWERS];
     size_t n_answers;

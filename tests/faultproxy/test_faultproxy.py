@@ -258,6 +258,22 @@ class Http(Case):
         client.sendall(others + wanted[:-300])
         self.assertEqual(read(target), (others + head + bytes(100), CLOSED))
 
+    def test_only_tells_when_bodies_came_and_left(self):
+        client, target = self.connect()
+        self.proxy.say("only /b", "rate up 100000")
+        self.assertEqual(self.proxy.stats()["only"]["bytes"], 0)
+        head = b"POST %s HTTP/1.1\r\nContent-Length: 20000\r\n\r\n"
+        before = time.monotonic()
+        client.sendall((head % b"/a") + bytes(20000) + (head % b"/b") + bytes(20000))
+        got, _ = read(target, 2 * len(head % b"/a") + 40000)
+        after = time.monotonic()
+        only = self.proxy.stats()["only"]
+        self.assertEqual(only["bytes"], 20000)
+        self.assertGreaterEqual(only["first_s"], before - 1e-6)
+        self.assertLessEqual(only["last_s"], after + 0.01)
+        # it came in with what was before it, and left at 100,000 bytes a second behind it
+        self.assertGreater(only["last_s"] - only["first_s"], 0.3)
+
     def test_only_counts_each_request_anew(self):
         self.proxy.say("only /b", "cut up 510")
         client, target = self.connect()
