@@ -22,6 +22,7 @@ struct http_request {
     const char *peer;    /* the sender's numeric address */
     const char *accept;  /* Accept header, "" when absent */
     struct span body;    /* borrowed for the call */
+    size_t *progress;    /* a number that `part` leaves for itself and for `handle`, 0 before; NULL = 0 */
 };
 
 struct http_reply {
@@ -47,13 +48,20 @@ void http_reply_problem(struct http_reply *reply, const struct cairn_problem *pr
  * a POST or PUT without Content-Length or with Transfer-Encoding, 400 to a doubled Content-Length,
  * and 413 to a body longer than what `admit` allows.
  *
+ * `part`, where there is one, is called on a worker with what there is of a body so far, when that is
+ * HTTP_PART_FROM bytes or more and not yet all. It answers at how many bytes it wants to be called again,
+ * SIZE_MAX for not before all is there. No bytes are read meanwhile. Whether the rest ever comes is not known.
+ *
  * `handle` is called with the whole body on one of the server's worker threads;
  * it may block. Several run at once. reply is zeroed; status 0 counts as 200.
  */
+enum { HTTP_PART_FROM = 64 * 1024 /* what is shorter is there at once */ };
+
 struct http_app {
     void *ctx;
     size_t (*admit)(void *ctx, const char *method, const char *path, const char *query,
                     int64_t content_length, struct http_reply *refusal);
+    size_t (*part)(void *ctx, const struct http_request *request);
     void (*handle)(void *ctx, const struct http_request *request, struct http_reply *reply);
 };
 

@@ -8,8 +8,11 @@
  * reply and resume the connection; the byte thread then sends the reply. So a
  * handler that blocks holds up one worker and nobody's bytes.
  *
- * A call goes through these states, all on the byte thread but CALL_QUEUED:
+ * A program that can use parts of a body gets them in the same way, with the connection suspended.
+ * A call goes through these states, all on the byte thread but CALL_PART and CALL_QUEUED:
  *
+ *                 CALL_PART
+ *                  ^     v
  *   CALL_NEW -> CALL_BODY -> CALL_QUEUED -> CALL_ANSWERED
  *        \          \-> CALL_DROPPING ---------^
  *         \-> (refused: answered on the spot, the library closes the connection)
@@ -90,7 +93,7 @@ struct visit {
     char peer[NI_MAXHOST];
 };
 
-enum call_state { CALL_NEW, CALL_BODY, CALL_DROPPING, CALL_QUEUED, CALL_ANSWERED };
+enum call_state { CALL_NEW, CALL_BODY, CALL_PART, CALL_DROPPING, CALL_QUEUED, CALL_ANSWERED };
 
 /* One request, from its first line until its reply has left. */
 struct call {
@@ -107,6 +110,9 @@ struct call {
     const char *method;
     const char *accept; /* the library's, as long as the request lives */
     struct buf body;
+    size_t length;       /* of all of it */
+    size_t wanted;       /* at which the program is shown what there is of it */
+    size_t progress;     /* the program's */
     size_t window_start; /* body.size when the deadline was last moved */
     struct http_reply reply;
     bool owed;
@@ -330,11 +336,15 @@ static enum MHD_Result on_head(struct call *call, const char *method, const char
         return send_reply(call);
     }
     call->state = CALL_BODY;
+    call->length = lengths.value > 0 ? (size_t)lengths.value : 0;
+    call->wanted = call->server->app.part ? HTTP_PART_FROM : SIZE_MAX;
     cutoff_set(call->server->cutoff, &call->visit->cutoff, BODY_WINDOW_S);
     return MHD_YES;
 }
 
 /* ---- its body, and the handler ---- */
+
+static void enqueue_part(struct call *call);
 
 /* Bytes of the body. The buffer doubles with what has really come, so an announced length costs
  * nothing until it is sent. */
@@ -354,6 +364,31 @@ static void on_body(struct call *call, const char *bytes, size_t size)
         call->window_start = call->body.size;
         cutoff_set(call->server->cutoff, &call->visit->cutoff, BODY_WINDOW_S);
     }
+    if (call->body.size >= call->wanted && call->body.size < call->length) {
+        enqueue_part(call);
+    }
+}
+
+static struct http_request request_of(struct call *call)
+{
+    return (struct http_request){.method = call->method,
+                                 .path = call->path,
+                                 .query = call->query,
+                                 .peer = call->visit->peer,
+                                 .accept = call->accept ? call->accept : "",
+                                 .body = buf_span(&call->body),
+                                 .progress = &call->progress};
+}
+
+/* On a worker. */
+static void run_part(struct call *call)
+{
+    struct http_server *server = call->server;
+    const struct http_request request = request_of(call);
+    call->wanted =
+        atomic_load(&server->stopping) ? SIZE_MAX : server->app.part(server->app.ctx, &request);
+    call->state = CALL_BODY;
+    MHD_resume_connection(call->connection);
 }
 
 /* On a worker. */
@@ -361,15 +396,14 @@ static void run_call(struct workers_job *job)
 {
     struct call *call = (struct call *)job;
     struct http_server *server = call->server;
+    if (call->state == CALL_PART) {
+        run_part(call);
+        return;
+    }
     if (atomic_load(&server->stopping)) {
         stopping_reply(&call->reply);
     } else {
-        struct http_request request = {.method = call->method,
-                                       .path = call->path,
-                                       .query = call->query,
-                                       .peer = call->visit->peer,
-                                       .accept = call->accept ? call->accept : "",
-                                       .body = buf_span(&call->body)};
+        const struct http_request request = request_of(call);
         server->app.handle(server->app.ctx, &request, &call->reply);
     }
     buf_release(&call->body);
@@ -386,6 +420,18 @@ static void count_owed(struct http_server *server, bool more)
         pthread_cond_signal(&server->settled);
     }
     pthread_mutex_unlock(&server->mutex);
+}
+
+/* The deadline stays as it is: a worker is soon done with a part, and the peer is not asked to wait long. */
+static void enqueue_part(struct call *call)
+{
+    call->state = CALL_PART;
+    MHD_suspend_connection(call->connection);
+    if (!workers_push(call->server->workers, &call->job)) {
+        call->state = CALL_BODY;
+        call->wanted = SIZE_MAX;
+        MHD_resume_connection(call->connection);
+    }
 }
 
 /* The request is whole. */

@@ -30,6 +30,8 @@ struct probe {
     atomic_int admitted;
     atomic_int running;  /* handlers inside /slow */
     atomic_size_t bytes; /* of the bodies that reached `handle` */
+    atomic_size_t shown; /* bytes of the newest part */
+    atomic_int parts;
     struct http_server *server;
 };
 
@@ -65,7 +67,26 @@ static inline void probe_sleep_ms(unsigned ms)
     nanosleep(&t, NULL);
 }
 
-/* /echo: the body back; /count: its length; /slow?MS: sleep, "slept"; /big?BYTES; /busy: 503 with
+/* /parts?STEP: again after so many bytes more, 0 for never again; the body's bytes count up */
+static inline size_t probe_part(void *ctx, const struct http_request *request)
+{
+    struct probe *probe = ctx;
+    const size_t step = strtoul(request->query, NULL, 10);
+    if (strcmp(request->path, "/parts") != 0) {
+        return SIZE_MAX;
+    }
+    for (size_t i = 0; i < request->body.size; i++) {
+        if (request->body.data[i] != (uint8_t)i) {
+            abort();
+        }
+    }
+    ++*request->progress;
+    atomic_store(&probe->shown, request->body.size);
+    atomic_fetch_add(&probe->parts, 1);
+    return step > 0 ? request->body.size + step : SIZE_MAX;
+}
+
+/* /parts: how many there were of the body; /echo: the body back; /count: its length; /slow?MS: sleep, "slept"; /big?BYTES; /busy: 503 with
  * Retry-After 7; /moved: 302; anything else: what the request was */
 static inline void probe_handle(void *ctx, const struct http_request *request,
                                 struct http_reply *reply)
@@ -77,6 +98,9 @@ static inline void probe_handle(void *ctx, const struct http_request *request,
     if (strcmp(request->path, "/echo") == 0) {
         reply->content_type = "application/octet-stream";
         failed = buf_append(&reply->body, request->body.data, request->body.size);
+    } else if (strcmp(request->path, "/parts") == 0) {
+        failed = buf_printf(&reply->body, "%zu parts, %zu bytes", *request->progress,
+                            request->body.size);
     } else if (strcmp(request->path, "/count") == 0) {
         failed = buf_printf(&reply->body, "%zu", request->body.size);
     } else if (strcmp(request->path, "/slow") == 0) {
@@ -108,7 +132,7 @@ static inline void probe_handle(void *ctx, const struct http_request *request,
 /* Returns the port, 0 when it did not start. */
 static inline uint16_t probe_start_at(struct probe *probe, struct http_server_options options)
 {
-    struct http_app app = {.ctx = probe, .admit = probe_admit, .handle = probe_handle};
+    struct http_app app = {.ctx = probe, .admit = probe_admit, .part = probe_part, .handle = probe_handle};
     struct cairn_problem why = {0};
     if (!options.listen) {
         options.listen = "127.0.0.1";

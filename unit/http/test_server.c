@@ -271,6 +271,86 @@ static void test_server__cut_bodies_never_reach_the_program(void **state)
     assert_int_equal(probe_descriptors(), base);
 }
 
+/* A long body whose bytes count up, in the air up to byte `sent`; the rest is for the caller. */
+enum { COUNTED = 1000000 };
+static int send_counted(uint16_t port, unsigned step, size_t sent, uint8_t **body)
+{
+    char head[200];
+    const int size = snprintf(head, sizeof head,
+                              "POST /parts?%u HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n",
+                              step, COUNTED);
+    const int fd = probe_connect("127.0.0.1", port);
+    *body = malloc(COUNTED);
+    assert_true(fd >= 0 && *body != NULL);
+    for (size_t i = 0; i < COUNTED; i++) {
+        (*body)[i] = (uint8_t)i;
+    }
+    assert_true(probe_send(fd, head, (size_t)size) && probe_send(fd, *body, sent));
+    return fd;
+}
+
+static void wait_for_parts(struct probe *probe, int least)
+{
+    for (int i = 0; i < 500 && atomic_load(&probe->parts) < least; i++) {
+        probe_sleep_ms(20);
+    }
+    assert_true(atomic_load(&probe->parts) >= least);
+}
+
+/* The program sees what has come while the rest has not been sent, and keeps count. */
+static void test_server__parts_of_a_body_are_shown_before_its_end(void **state)
+{
+    (void)state;
+    static const struct {
+        unsigned step;
+        size_t sent;
+        int before, most;
+    } rows[] = {{100000, 400000, 3, 10}, {100000, COUNTED - 1, 5, 10}, {0, 200000, 1, 1}};
+    struct probe probe = {0};
+    uint16_t port = probe_start_at(&probe, (struct http_server_options){0});
+    for (size_t r = 0; r < sizeof rows / sizeof rows[0]; r++) {
+        char text[TEXT], expected[64];
+        uint8_t *body;
+        atomic_store(&probe.parts, 0);
+        const int fd = send_counted(port, rows[r].step, rows[r].sent, &body);
+        wait_for_parts(&probe, rows[r].before);
+        assert_in_range(atomic_load(&probe.shown), HTTP_PART_FROM, rows[r].sent);
+        assert_int_equal(atomic_load(&probe.handled), (int)r);
+        assert_true(probe_send(fd, body + rows[r].sent, COUNTED - rows[r].sent));
+        (void)probe_read(fd, text, TEXT, " bytes");
+        const int parts = atomic_load(&probe.parts);
+        assert_in_range(parts, rows[r].before, rows[r].most);
+        (void)snprintf(expected, sizeof expected, "%d parts, %d bytes", parts, COUNTED);
+        assert_non_null(strstr(text, expected));
+        close(fd);
+        free(body);
+    }
+    http_server_stop(probe.server);
+}
+
+/* A body that is cut behind a part is never handled; a server that stops there does not wait for the rest. */
+static void test_server__the_rest_of_a_body_may_never_come(void **state)
+{
+    (void)state;
+    struct probe probe = {0};
+    uint8_t *body;
+    const int before = probe_descriptors();
+    uint16_t port = probe_start_at(&probe, (struct http_server_options){0});
+    int fd = send_counted(port, 100000, 400000, &body);
+    wait_for_parts(&probe, 3);
+    close(fd);
+    free(body);
+    fd = send_counted(port, 100000, 400000, &body);
+    wait_for_parts(&probe, 6);
+    const uint64_t start = clock_now_ns(&clock_system);
+    http_server_stop(probe.server);
+    assert_true(probe_seconds_since(start) < 1.5);
+    close(fd);
+    free(body);
+    assert_int_equal(atomic_load(&probe.handled), 0);
+    wait_for_descriptors(before);
+}
+
 static size_t resident_bytes(void)
 {
     size_t pages = 0;
@@ -633,6 +713,8 @@ int main(void)
         cmocka_unit_test(test_server__cut_bodies_never_reach_the_program),
         cmocka_unit_test(test_server__announced_bytes_cost_nothing),
         cmocka_unit_test(test_server__expect_is_honoured),
+        cmocka_unit_test(test_server__parts_of_a_body_are_shown_before_its_end),
+        cmocka_unit_test(test_server__the_rest_of_a_body_may_never_come),
         cmocka_unit_test(test_server__blocked_handlers_hold_up_only_their_workers),
         cmocka_unit_test(test_server__start_errors_say_what_to_do),
         cmocka_unit_test(test_server__stop_lets_handlers_end_and_answers_the_rest),
