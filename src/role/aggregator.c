@@ -716,6 +716,13 @@ static void handle_tenseal(struct role *role, const struct http_request *request
     tenseal_context_handle(&a->plan, buf_span(&a->public_key), reply);
 }
 
+static size_t take_part(struct role *role, const struct http_request *request)
+{
+    return tenseal_batch_asked(request->query)
+               ? SIZE_MAX
+               : receiver_part(&aggregator_of(role)->receiver, request);
+}
+
 static void handle_next(struct role *role, const struct http_request *request,
                         struct http_reply *reply)
 {
@@ -808,13 +815,13 @@ json_t *aggregation_log(struct role *role)
 }
 
 const struct role_route aggregation_routes[] = {
-    {"POST", "/a/receive", admit_batch, handle_receive},
-    {"GET", "/a/next", NULL, handle_next},
-    {"GET", "/a/tenseal", NULL, handle_tenseal},
-    {"GET", "/a/model", NULL, handle_piece},
-    {"POST", "/a/train", NULL, handle_train},
-    {"GET", "/train", NULL, handle_train},
-    {NULL, NULL, NULL, NULL},
+    {"POST", "/a/receive", admit_batch, handle_receive, take_part},
+    {"GET", "/a/next", NULL, handle_next, NULL},
+    {"GET", "/a/tenseal", NULL, handle_tenseal, NULL},
+    {"GET", "/a/model", NULL, handle_piece, NULL},
+    {"POST", "/a/train", NULL, handle_train, NULL},
+    {"GET", "/train", NULL, handle_train, NULL},
+    {NULL, NULL, NULL, NULL, NULL},
 };
 
 /* ---- for whoever runs it ---- */

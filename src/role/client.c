@@ -770,9 +770,9 @@ static void client_free(struct role *role)
 }
 
 static const struct role_route client_routes[] = {
-    {"POST", "/c/model", admit_model, handle_model},
-    {"POST", "/c/train", NULL, handle_train},
-    {NULL, NULL, NULL, NULL},
+    {"POST", "/c/model", admit_model, handle_model, NULL},
+    {"POST", "/c/train", NULL, handle_train, NULL},
+    {NULL, NULL, NULL, NULL, NULL},
 };
 
 /* ---- birth ---- */

@@ -572,9 +572,27 @@ static void node_handle(void *ctx, const struct http_request *request, struct ht
     }
 }
 
+static size_t node_part(void *ctx, const struct http_request *request)
+{
+    struct node *node = ctx;
+    size_t wanted = SIZE_MAX;
+    if (find_node_route(request->method, request->path) >= 0) {
+        return wanted;
+    }
+    struct role *role = acquire_role(node);
+    const struct role_route *r =
+        role == NULL ? NULL : find_role_route(role, request->method, request->path);
+    if (r != NULL && r->part != NULL) {
+        wanted = r->part(role, request);
+    }
+    release_role(node, role);
+    return wanted;
+}
+
 struct http_app node_app(struct node *node)
 {
-    return (struct http_app){.ctx = node, .admit = node_admit, .handle = node_handle};
+    return (struct http_app){
+        .ctx = node, .admit = node_admit, .part = node_part, .handle = node_handle};
 }
 
 const struct role_host *node_host(struct node *node)

@@ -189,66 +189,103 @@ static int check_fields(const struct receiver *in, const struct wire_frame *fram
                : fed_plan_check_fields(in->plan, frame, why);
 }
 
+/* What is known of a batch while it is taken. */
+struct taking {
+    struct wire_batch batch;
+    size_t taken; /* frames of it, also before */
+    uint32_t next, open;
+    bool ready; /* there is a sum for the host */
+};
+
+static int take_frame(struct receiver *in, struct taking *t, const struct wire_frame *frame,
+                      struct cairn_problem *why)
+{
+    pthread_mutex_lock(&in->lock);
+    t->open = fed_fold_round(in->fold);
+    int err = check_round(t->open, t->batch.context.round, why);
+    if (err == 0) {
+        err = fed_fold_accept(in->fold, t->batch.origin, frame, &t->next, why);
+    }
+    t->taken += err == 0;
+    t->ready = fed_fold_ready(in->fold) || fed_fold_all_through(in->fold);
+    pthread_mutex_unlock(&in->lock);
+    return err;
+}
+
 /* Frames one by one: read and checked outside the lock, added inside it. */
-static int take_frames(struct receiver *in, struct wire_batch *batch, uint32_t *next,
-                       uint32_t *open, bool *ready, struct cairn_problem *why)
+static int take_frames(struct receiver *in, struct taking *t, bool part, struct cairn_problem *why)
 {
     struct wire_frame frame;
-    int more;
-    while ((more = wire_batch_next(batch, &frame, why)) == 1) {
-        int err = check_fields(in, &frame, why);
-        if (err != 0) {
-            return err;
-        }
-        pthread_mutex_lock(&in->lock);
-        *open = fed_fold_round(in->fold);
-        err = check_round(*open, batch->context.round, why);
+    int err = 0, more = 0;
+    while (err == 0 && (!part || wire_batch_is_there(&t->batch)) &&
+           (more = wire_batch_next(&t->batch, &frame, why)) == 1) {
+        err = check_fields(in, &frame, why);
         if (err == 0) {
-            err = fed_fold_accept(in->fold, batch->origin, &frame, next, why);
-        }
-        *ready = fed_fold_ready(in->fold) || fed_fold_all_through(in->fold);
-        pthread_mutex_unlock(&in->lock);
-        if (err != 0) {
-            return err;
+            err = take_frame(in, t, &frame, why);
         }
     }
-    return more;
+    return err != 0 || more == 1 ? err : more;
+}
+
+/* A batch, or what has come of it, behind the frames that were taken before. */
+static int take_batch(struct receiver *in, struct taking *t, const struct http_request *request,
+                      bool part, struct cairn_problem *why)
+{
+    t->taken = request->progress == NULL ? 0 : *request->progress;
+    int err = part ? wire_batch_read_part(request->body, &t->batch, why)
+                   : wire_batch_read(request->body, &t->batch, why);
+    if (err == 0) {
+        err = receiver_check_experiment(in->experiment, t->batch.context.experiment, why);
+    }
+    if (err == 0 && !wire_batch_skip(&t->batch, (uint32_t)t->taken)) {
+        err = CAIRN_ERR_BUG; /* they were there before */
+    }
+    if (err != 0) {
+        return err;
+    }
+    const struct announced a = {t->batch.context.round, t->batch.origin,
+                                t->batch.first_index + t->batch.position};
+    pthread_mutex_lock(&in->lock);
+    err = check_announced(in, &a, &t->next, &t->open, why);
+    if (err == 0) {
+        busy_begin(&in->adding, clock_now_ns(in->host->clock));
+    }
+    pthread_mutex_unlock(&in->lock);
+    if (err == 0) {
+        err = take_frames(in, t, part, why);
+        pthread_mutex_lock(&in->lock);
+        busy_end(&in->adding, clock_now_ns(in->host->clock));
+        pthread_mutex_unlock(&in->lock);
+    }
+    if (t->ready) {
+        in->host->wake(in->host->ctx);
+    }
+    return err;
+}
+
+size_t receiver_part(struct receiver *in, const struct http_request *request)
+{
+    struct cairn_problem why = {0};
+    struct taking t = {.next = UINT32_MAX};
+    const int err = take_batch(in, &t, request, true, &why);
+    *request->progress = t.taken;
+    /* what is wrong is told when all is there: before, nobody listens */
+    return err != 0 || t.batch.position == t.batch.frames
+               ? SIZE_MAX
+               : request->body.size - t.batch.rest.size + wire_batch_needs(&t.batch);
 }
 
 void receiver_handle(struct receiver *in, const struct http_request *request,
                      struct http_reply *reply)
 {
     struct cairn_problem why = {0};
-    struct wire_batch batch;
-    uint32_t next = UINT32_MAX, open = 0;
-    bool ready = false;
-    int err = wire_batch_read(request->body, &batch, &why);
+    struct taking t = {.next = UINT32_MAX};
+    const int err = take_batch(in, &t, request, false, &why);
     if (err == 0) {
-        err = receiver_check_experiment(in->experiment, batch.context.experiment, &why);
-    }
-    if (err == 0) {
-        const struct announced a = {batch.context.round, batch.origin, batch.first_index};
-        pthread_mutex_lock(&in->lock);
-        err = check_announced(in, &a, &next, &open, &why);
-        if (err == 0) {
-            busy_begin(&in->adding, clock_now_ns(in->host->clock));
-        }
-        pthread_mutex_unlock(&in->lock);
-    }
-    if (err == 0) {
-        err = take_frames(in, &batch, &next, &open, &ready, &why);
-        pthread_mutex_lock(&in->lock);
-        busy_end(&in->adding, clock_now_ns(in->host->clock));
-        pthread_mutex_unlock(&in->lock);
-    }
-    if (ready) {
-        in->host->wake(in->host->ctx);
-    }
-    if (err == 0) {
-        answer_json(reply, json_pack("{s:I, s:I}", "next", (json_int_t)next, "round",
-                                     (json_int_t)open));
+        answer_json(reply, json_pack("{s:I, s:I}", "next", (json_int_t)t.next, "round",
+                                     (json_int_t)t.open));
     } else {
-        refuse(in, reply, &why, next, open);
+        refuse(in, reply, &why, t.next, t.open);
     }
 }
 

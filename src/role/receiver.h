@@ -55,6 +55,12 @@ void receiver_set_live(struct receiver *in, uint32_t origin, bool live);
 
 /** On the headers of a batch: body bytes allowed, or *refusal filled. */
 size_t receiver_admit(struct receiver *in, const char *query, struct http_reply *refusal);
+/**
+ * What has come of a batch: its whole frames are taken at once, so that a sum need not wait for the end of
+ * the batch. The number of those is noted in request->progress, and receiver_handle goes on behind them.
+ * @return bytes of the body at which there is more to take
+ */
+size_t receiver_part(struct receiver *in, const struct http_request *request);
 /** POST of a batch. Wakes the host when a sum is complete. */
 void receiver_handle(struct receiver *in, const struct http_request *request,
                      struct http_reply *reply);

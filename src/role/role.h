@@ -16,7 +16,7 @@
  * What a role is and what it is given.
  *
  * A role never sleeps, owns no thread and opens no socket. It is asked two
- * things: to answer a request (`handle`, from any thread), and to do what can be done
+ * things: to answer a request (`handle`, from any thread, and `part` before it), and to do what can be done
  * now (`step`, from one thread at a time). Transport, clock and trainer are
  * passed in, so that a test can run a whole federation in one process with a clock
  * that it turns by hand.
@@ -61,7 +61,8 @@ struct role_host {
 
 /**
  * A route of a role. `admit` sees a request's headers, as in struct http_app: it answers how long the
- * body may be, or refuses, and must not block. NULL: no body is allowed.
+ * body may be, or refuses, and must not block. NULL: no body is allowed. `part` sees what has come of
+ * a long body, as there; NULL: it is of no use.
  */
 struct role_route {
     const char *method;
@@ -69,6 +70,7 @@ struct role_route {
     size_t (*admit)(struct role *self, const char *query, int64_t content_length,
                     struct http_reply *refusal);
     void (*handle)(struct role *self, const struct http_request *request, struct http_reply *reply);
+    size_t (*part)(struct role *self, const struct http_request *request);
 };
 
 struct role {

@@ -310,6 +310,15 @@ static void handle_tenseal(struct role *role, const struct http_request *request
     tenseal_context_handle(&s->plan, buf_span(&s->assignment->public_key), reply);
 }
 
+/* What a dumb switch passes on, it passes on whole: only its parent knows whether it is wanted. */
+static size_t take_part(struct role *role, const struct http_request *request)
+{
+    struct switch_role *s = switch_of(role);
+    return is_dumb(s) || tenseal_batch_asked(request->query)
+               ? SIZE_MAX
+               : receiver_part(&s->receiver, request);
+}
+
 static void handle_next(struct role *role, const struct http_request *request,
                         struct http_reply *reply)
 {
@@ -766,12 +775,12 @@ static void switch_free(struct role *role)
 }
 
 static const struct role_route switch_routes[] = {
-    {"POST", "/s/receive", admit_batch, handle_receive},
-    {"GET", "/s/next", NULL, handle_next},
-    {"GET", "/s/tenseal", NULL, handle_tenseal},
-    {"POST", "/s/model", admit_model, handle_model},
-    {"GET", "/s/model", NULL, handle_piece},
-    {NULL, NULL, NULL, NULL},
+    {"POST", "/s/receive", admit_batch, handle_receive, take_part},
+    {"GET", "/s/next", NULL, handle_next, NULL},
+    {"GET", "/s/tenseal", NULL, handle_tenseal, NULL},
+    {"POST", "/s/model", admit_model, handle_model, NULL},
+    {"GET", "/s/model", NULL, handle_piece, NULL},
+    {NULL, NULL, NULL, NULL, NULL},
 };
 
 /* ---- birth ---- */

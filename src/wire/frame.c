@@ -96,7 +96,7 @@ static int check_batch_header(struct span body, struct cairn_problem *why)
 }
 
 static int check_batch_fields(const struct wire_batch *batch, unsigned stream, uint64_t bytes,
-                              size_t body, struct cairn_problem *why)
+                              size_t body, bool whole, struct cairn_problem *why)
 {
     const char *wrong = NULL;
     uint32_t last;
@@ -108,12 +108,13 @@ static int check_batch_fields(const struct wire_batch *batch, unsigned stream, u
         wrong = "no frames";
     } else if (__builtin_add_overflow(batch->first_index, batch->frames - 1, &last)) {
         wrong = "the last frame's index does not fit 32 bits";
-    } else if (bytes != body) {
+    } else if (whole ? bytes != body : bytes < body) {
         return problem_set(why, CAIRN_ERR_MALFORMED, "was the body cut?",
                            "batch: says %llu bytes, has %zu", (unsigned long long)bytes, body);
-    } else if (batch->frames > batch->rest.size / wire_frame_size(0, 0)) {
+    } else if (batch->frames > (bytes - WIRE_BATCH_HEADER) / wire_frame_size(0, 0)) {
         return problem_set(why, CAIRN_ERR_MALFORMED, BATCH_HINT,
-                           "batch: %u frames do not fit its %zu bytes", batch->frames, body);
+                           "batch: %u frames do not fit its %llu bytes", batch->frames,
+                           (unsigned long long)bytes);
     }
     if (wrong) {
         return problem_set(why, CAIRN_ERR_MALFORMED, BATCH_HINT, "batch: %s", wrong);
@@ -121,7 +122,8 @@ static int check_batch_fields(const struct wire_batch *batch, unsigned stream, u
     return CAIRN_OK;
 }
 
-int wire_batch_read(struct span body, struct wire_batch *out, struct cairn_problem *why)
+static int read_batch(struct span body, bool whole, struct wire_batch *out,
+                      struct cairn_problem *why)
 {
     int error = check_batch_header(body, why);
     if (error) {
@@ -141,11 +143,48 @@ int wire_batch_read(struct span body, struct wire_batch *out, struct cairn_probl
         return problem_set(why, CAIRN_ERR_MALFORMED, BATCH_HINT,
                            "batch: reserved bytes are not zero");
     }
-    error = check_batch_fields(&batch, le_get16(p + 6), le_get64(p + 40), body.size, why);
+    error = check_batch_fields(&batch, le_get16(p + 6), le_get64(p + 40), body.size, whole, why);
     if (!error) {
         *out = batch;
     }
     return error;
+}
+
+int wire_batch_read(struct span body, struct wire_batch *out, struct cairn_problem *why)
+{
+    return read_batch(body, true, out, why);
+}
+
+int wire_batch_read_part(struct span body, struct wire_batch *out, struct cairn_problem *why)
+{
+    return read_batch(body, false, out, why);
+}
+
+size_t wire_batch_needs(const struct wire_batch *batch)
+{
+    if (batch->rest.size < WIRE_FRAME_HEADER) {
+        return WIRE_FRAME_HEADER;
+    }
+    const uint8_t *p = batch->rest.data;
+    return wire_frame_size(0, 0) + le_get32(p + 20) + le_get32(p + 24);
+}
+
+bool wire_batch_is_there(const struct wire_batch *batch)
+{
+    return batch->position < batch->frames && wire_batch_needs(batch) <= batch->rest.size &&
+           batch->rest.size > WIRE_FRAME_HEADER;
+}
+
+bool wire_batch_skip(struct wire_batch *batch, uint32_t frames)
+{
+    while (frames > 0 && wire_batch_is_there(batch)) {
+        const size_t size = wire_batch_needs(batch);
+        batch->rest.data += size;
+        batch->rest.size -= size;
+        batch->position++;
+        frames--;
+    }
+    return frames == 0;
 }
 
 static int bad_frame(struct cairn_problem *why, uint32_t index, const char *what)

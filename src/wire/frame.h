@@ -98,6 +98,17 @@ size_t wire_frame_size(size_t payload, size_t contributor_set);
  */
 CAIRN_MUST_CHECK int wire_batch_read(struct span body, struct wire_batch *out,
                                      struct cairn_problem *why);
+/** wire_batch_read of a body of which more is to come: the sizes are held against what it says of itself.
+ * Of the frames in `rest`, the last may be cut: ask wire_batch_is_there before wire_batch_next. */
+CAIRN_MUST_CHECK int wire_batch_read_part(struct span body, struct wire_batch *out,
+                                          struct cairn_problem *why);
+/** Is the next frame in `rest` whole, as far as its header tells? */
+bool wire_batch_is_there(const struct wire_batch *batch);
+/** Bytes of `rest` that are needed before more of the next frame can be told than is known now: those of its
+ * header, then all of it. */
+size_t wire_batch_needs(const struct wire_batch *batch);
+/** Pass over frames that were read before, from this body. False when they are not there. */
+bool wire_batch_skip(struct wire_batch *batch, uint32_t frames);
 /**
  * Read the next frame and check its digest. After `frames` frames the body must be at its end.
  * Unknown extensions are skipped (they are covered by the digest).

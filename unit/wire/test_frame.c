@@ -528,6 +528,51 @@ static void test_frame__alone(void **state)
     buf_release(&b);
 }
 
+/* What has come of a batch, cut at every byte: just the frames that are whole are there, each is read as it
+ * is from the whole batch, and what is said to be needed is what brings more. */
+static void test_frame__parts_of_a_batch(void **state)
+{
+    (void)state;
+    struct buf b = example();
+    struct cairn_problem why = {0};
+    for (size_t size = 0; size <= b.size; size++) {
+        uint8_t *part = malloc(size > 0 ? size : 1);
+        assert_non_null(part);
+        memcpy(part, b.data, size);
+        struct wire_batch batch, whole;
+        struct wire_frame f, g;
+        const int err = wire_batch_read_part((struct span){part, size}, &batch, &why);
+        assert_int_equal(err, size < WIRE_BATCH_HEADER ? CAIRN_ERR_MALFORMED : 0);
+        assert_int_equal(wire_batch_read(buf_span(&b), &whole, &why), 0);
+        while (err == 0 && wire_batch_is_there(&batch)) {
+            assert_int_equal(wire_batch_next(&batch, &f, &why), 1);
+            assert_int_equal(wire_batch_next(&whole, &g, &why), 1);
+            assert_int_equal(f.bytes.size, g.bytes.size);
+            assert_memory_equal(f.bytes.data, g.bytes.data, g.bytes.size);
+        }
+        if (err == 0 && batch.position < FRAMES) {
+            const size_t needs = wire_batch_needs(&batch);
+            assert_true(needs > batch.rest.size);
+            assert_true(needs == WIRE_FRAME_HEADER ||
+                        (wire_batch_next(&whole, &g, &why) == 1 && needs == g.bytes.size));
+            struct wire_batch again;
+            assert_int_equal(wire_batch_read(buf_span(&b), &again, &why), 0);
+            assert_true(wire_batch_skip(&again, batch.position));
+            assert_int_equal(again.position, batch.position);
+            assert_ptr_equal(again.rest.data - b.data, batch.rest.data - part);
+            assert_false(wire_batch_skip(&batch, 1));
+        }
+        free(part);
+    }
+    le_put64(b.data + 40, b.size - 1); /* less than there is */
+    struct wire_batch batch;
+    uint8_t digest[DIGEST_SIZE];
+    digest_of(b.data, 64, digest);
+    memcpy(b.data + 64, digest, 16);
+    assert_int_equal(wire_batch_read_part(buf_span(&b), &batch, &why), CAIRN_ERR_MALFORMED);
+    buf_release(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -543,6 +588,7 @@ int main(void)
         cmocka_unit_test(test_frame__writer_refuses),
         cmocka_unit_test(test_frame__random_batches_round_trip),
         cmocka_unit_test(test_frame__alone),
+        cmocka_unit_test(test_frame__parts_of_a_batch),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
