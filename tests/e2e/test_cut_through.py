@@ -106,6 +106,11 @@ class WithinABatch(cairn.CairnCase):
         self.proxy.say("pass")
         self.assertEqual(self.finish(self.agg)["model_digest"], self.expected)
 
+    def test_nothing_is_sent_twice(self):
+        self.begin()
+        self.assertEqual(self.finish(self.agg)["model_digest"], self.expected)
+        self.assertEqual(self.proxy.stats()["only"]["bytes"], 3 * (80 + 3 * self.FRAME))
+
     def test_what_is_damaged_behind_a_taken_frame_is_sent_again(self):
         self.begin(f"flip up {80 + self.FRAME + 2000} 1 once")
         self.assertEqual(self.finish(self.agg)["model_digest"], self.expected)
