@@ -17,16 +17,16 @@
 
 #include "clock.h"
 #include "dataset.h"
-#include "mlp.h"
+#include "network.h"
 #include "replay.h"
 #include "sizes.h"
 
-enum { DEFAULT_HIDDEN = 128, MAX_LAYERS = 64 };
+enum { DEFAULT_HIDDEN = 128 };
 
 struct builtin {
     struct trainer base; /* first, so that freeing one frees the other */
     struct model_shape shape;
-    size_t layers[MAX_LAYERS];
+    size_t layers[NETWORK_MAX_SIZES];
     size_t n_layers;
     unsigned epochs;
     size_t batch; /* no larger than the data */
@@ -34,28 +34,32 @@ struct builtin {
     float momentum;
     struct dataset train; /* empty for an evaluator */
     struct dataset test;
-    struct mlp *net;
+    struct network *net;
     uint32_t *order; /* (train.rows) */
     uint8_t *labels; /* (batch) */
 };
 
+static struct network_spec spec_of(const size_t *layers, size_t n_layers)
+{
+    return (struct network_spec){.type = NETWORK_MLP, .sizes = layers, .n_sizes = n_layers};
+}
+
 int train_builtin_shape(const size_t *layers, size_t n_layers, struct model_shape *out,
                         struct cairn_problem *why)
 {
+    const struct network_spec spec = spec_of(layers, n_layers);
+    struct network_tensor tensors[NETWORK_MAX_TENSORS];
     struct model_shape shape = {0};
-    size_t n_params;
-    int err = mlp_count_params(layers, n_layers, &n_params, why);
+    size_t n_tensors, n_params;
+    int err = network_tensors(&spec, tensors, &n_tensors, &n_params, why);
 
-    for (size_t l = 0; !err && l + 1 < n_layers; l++) {
-        uint64_t dims[2] = {layers[l + 1], layers[l]};
-        char name[MODEL_NAME_SIZE];
+    for (size_t t = 0; !err && t < n_tensors; t++) {
+        uint64_t dims[NETWORK_MAX_DIMS];
 
-        (void)snprintf(name, sizeof name, "layer%zu.weight", l + 1);
-        err = model_shape_add(&shape, name, dims, 2, why);
-        if (!err) {
-            (void)snprintf(name, sizeof name, "layer%zu.bias", l + 1);
-            err = model_shape_add(&shape, name, dims, 1, why);
+        for (unsigned d = 0; d < tensors[t].n_dims; d++) {
+            dims[d] = tensors[t].dims[d];
         }
+        err = model_shape_add(&shape, tensors[t].name, dims, tensors[t].n_dims, why);
     }
     if (err) {
         model_shape_release(&shape);
@@ -71,7 +75,7 @@ int train_builtin_shape(const size_t *layers, size_t n_layers, struct model_shap
 static void gather(struct builtin *b, const struct dataset *set, const uint32_t *order,
                    size_t first, size_t n)
 {
-    float *input = mlp_input(b->net); /* (batch, features) */
+    float *input = network_input(b->net); /* (batch, features) */
 
     for (size_t i = 0; i < n; i++) {
         size_t row = order ? order[first + i] : first + i;
@@ -96,7 +100,7 @@ static double run_epoch(struct builtin *b)
     for (size_t first = 0; first < b->train.rows; first += n) {
         n = batch_rows(b, &b->train, first);
         gather(b, &b->train, b->order, first, n);
-        loss += mlp_train_batch(b->net, b->labels, n, b->learning_rate, b->momentum);
+        loss += network_train_batch(b->net, b->labels, n, b->learning_rate, b->momentum);
     }
     return loss / (double)b->train.rows;
 }
@@ -106,8 +110,9 @@ static double run_epoch(struct builtin *b)
 static void builtin_initial(struct trainer *self, uint64_t seed, float *model)
 {
     const struct builtin *b = self->state;
+    const struct network_spec spec = spec_of(b->layers, b->n_layers);
 
-    mlp_initial(b->layers, b->n_layers, seed, model);
+    network_initial(&spec, seed, model);
 }
 
 static int builtin_train(struct trainer *self, const float *global, float *local, uint64_t seed,
@@ -123,8 +128,8 @@ static int builtin_train(struct trainer *self, const float *global, float *local
     if (b->train.rows == 0) {
         return problem_set(why, CAIRN_ERR_TRAINER, NULL, "an evaluator has no training data");
     }
-    memcpy(mlp_params(b->net), global, bytes);
-    mlp_reset_momentum(b->net);
+    memcpy(network_params(b->net), global, bytes);
+    network_reset_momentum(b->net);
     for (size_t i = 0; i < b->train.rows; i++) {
         b->order[i] = (uint32_t)i;
     }
@@ -139,7 +144,7 @@ static int builtin_train(struct trainer *self, const float *global, float *local
                                loss);
         }
     }
-    memcpy(local, mlp_params(b->net), bytes);
+    memcpy(local, network_params(b->net), bytes);
     metrics->loss = loss;
     metrics->seconds = clock_seconds(start, clock_now_ns(&clock_system));
     return 0;
@@ -158,11 +163,11 @@ static int builtin_evaluate(struct trainer *self, const float *model, struct eva
         *metrics = (struct eval_metrics){0};
         return 0;
     }
-    memcpy(mlp_params(b->net), model, b->shape.n_params * sizeof *model);
+    memcpy(network_params(b->net), model, b->shape.n_params * sizeof *model);
     for (size_t first = 0; first < b->test.rows; first += n) {
         n = batch_rows(b, &b->test, first);
         gather(b, &b->test, NULL, first, n);
-        loss += mlp_forward(b->net, b->labels, n, &correct);
+        loss += network_forward(b->net, b->labels, n, &correct);
     }
     metrics->samples = b->test.rows;
     metrics->correct = correct;
@@ -174,7 +179,7 @@ static void builtin_free(struct trainer *self)
 {
     struct builtin *b = self->state;
 
-    mlp_free(b->net);
+    network_free(b->net);
     dataset_release(&b->train);
     dataset_release(&b->test);
     model_shape_release(&b->shape);
@@ -198,9 +203,9 @@ static int check_options(const struct train_builtin_options *o, struct cairn_pro
                            "learning rate %g with momentum %g cannot train",
                            (double)o->learning_rate, (double)o->momentum);
     }
-    if (o->n_layers > 0 && (o->n_layers < 2 || o->n_layers > MAX_LAYERS)) {
+    if (o->n_layers > 0 && (o->n_layers < 2 || o->n_layers > NETWORK_MAX_SIZES)) {
         return problem_set(why, CAIRN_ERR_DATA, "name the inputs, hidden layers and outputs",
-                           "%zu layer sizes; 2 to %d are possible", o->n_layers, MAX_LAYERS);
+                           "%zu layer sizes; 2 to %d are possible", o->n_layers, NETWORK_MAX_SIZES);
     }
     return 0;
 }
@@ -270,7 +275,8 @@ static int build(struct builtin *b, const struct train_builtin_options *o,
     if (!b->order || !b->labels) {
         return problem_set(why, CAIRN_ERR_NO_MEMORY, NULL, "no memory for the trainer");
     }
-    return mlp_new(b->layers, b->n_layers, b->batch, &b->net, why);
+    const struct network_spec spec = spec_of(b->layers, b->n_layers);
+    return network_new(&spec, b->batch, &b->net, why);
 }
 
 int train_builtin_new(const struct train_builtin_options *options, struct trainer **out,
