@@ -24,6 +24,10 @@ struct layer_kind {
     void (*pass_back)(const struct layer *layer, size_t n, float *before);
 };
 
+struct layer_image {
+    size_t channels, height, width;
+};
+
 /** Of one row of the batch. */
 struct layer_shape {
     const struct layer_kind *kind;
@@ -31,7 +35,11 @@ struct layer_shape {
     size_t in, out; /* floats */
     size_t fan_in;  /* weights that one output has */
     size_t n_weights, n_biases;
+    size_t scratch; /* floats */
     bool relu;
+    /* layers of images only */
+    struct layer_image from, to; /* what the rows are: in and out floats */
+    size_t window;               /* pixels a side */
 };
 
 struct layer {
@@ -43,20 +51,21 @@ struct layer {
     const float *input;     /* (max_batch, in)   the output of the layer before, or the batch */
     float *output;          /* (max_batch, out)  of the last layer: what the loss makes of it */
     float *delta;           /* (max_batch, out)  derivative of the loss by what ReLU is given */
+    float *scratch;         /* (shape.scratch)   for one call */
 };
 
-extern const struct layer_kind layer_dense;
+extern const struct layer_kind layer_dense, layer_conv, layer_pool;
 
 /** What the rows should have come out as. */
 struct network_loss {
     /** Looks at the last layer's output and may replace it. @return as network_forward */
-    double (*forward)(const struct layer *last, const uint8_t *labels, size_t n,
+    double (*forward)(const struct layer *last, struct network_targets targets, size_t n,
                       uint64_t *correct);
     /** delta = derivative of the batch's mean loss, right after forward. */
-    void (*backward)(const struct layer *last, const uint8_t *labels, size_t n);
+    void (*backward)(const struct layer *last, struct network_targets targets, size_t n);
 };
 
-extern const struct network_loss loss_softmax;
+extern const struct network_loss loss_softmax, loss_squared;
 
 /** A network before there is memory for it. Plain value. */
 struct network_plan {
@@ -64,6 +73,7 @@ struct network_plan {
     size_t n_layers;
     struct layer_shape layers[NETWORK_MAX_SIZES - 1];
     size_t n_params;
+    bool from_zero; /* the initial parameters */
 };
 
 /** @retval CAIRN_ERR_DATA  as network_tensors */

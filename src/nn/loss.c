@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What stands at the end of a network: softmax with cross-entropy. */
+/* What stands at the end of a network: softmax with cross-entropy, or the squared error. */
 #include "layer.h"
 
 #include <math.h>
@@ -33,9 +33,10 @@ static double softmax_row(float *y, size_t n, size_t best, size_t label) /* y (n
     return label_distance + log((double)sum);
 }
 
-static double softmax_forward(const struct layer *last, const uint8_t *labels, size_t n,
+static double softmax_forward(const struct layer *last, struct network_targets targets, size_t n,
                               uint64_t *correct)
 {
+    const uint8_t *labels = targets.classes;
     const size_t out = last->shape.out;
     double loss = 0.0;
 
@@ -52,8 +53,9 @@ static double softmax_forward(const struct layer *last, const uint8_t *labels, s
 }
 
 /* (probability - [is the label]) / n */
-static void softmax_backward(const struct layer *last, const uint8_t *labels, size_t n)
+static void softmax_backward(const struct layer *last, struct network_targets targets, size_t n)
 {
+    const uint8_t *labels = targets.classes;
     const size_t out = last->shape.out;
     const float scale = 1.0f / (float)n;
 
@@ -69,3 +71,29 @@ static void softmax_backward(const struct layer *last, const uint8_t *labels, si
 }
 
 const struct network_loss loss_softmax = {softmax_forward, softmax_backward};
+
+/* ---- one output, (output - value)^2 ---- */
+
+static double squared_forward(const struct layer *last, struct network_targets targets, size_t n,
+                              uint64_t *correct)
+{
+    double loss = 0.0;
+
+    (void)correct; /* no number is exactly right */
+    for (size_t row = 0; row < n; row++) {
+        const double error = (double)last->output[row] - (double)targets.values[row];
+        loss += error * error;
+    }
+    return loss;
+}
+
+static void squared_backward(const struct layer *last, struct network_targets targets, size_t n)
+{
+    const float scale = 2.0f / (float)n;
+
+    for (size_t row = 0; row < n; row++) {
+        last->delta[row] = scale * (last->output[row] - targets.values[row]);
+    }
+}
+
+const struct network_loss loss_squared = {squared_forward, squared_backward};

@@ -51,7 +51,8 @@ static bool build_layers(struct network *net, const struct network_plan *plan)
         layer->input = input;
         layer->output = batch_matrix(net, layer->shape.out);
         layer->delta = batch_matrix(net, layer->shape.out);
-        if (!layer->output || !layer->delta) {
+        layer->scratch = size_alloc_array(layer->shape.scratch + 1, sizeof(float)); /* not of 0 */
+        if (!layer->output || !layer->delta || !layer->scratch) {
             return false;
         }
         input = layer->output;
@@ -102,6 +103,7 @@ void network_free(struct network *net)
     for (size_t l = 0; l < net->n_layers; l++) {
         free(net->layers[l].output);
         free(net->layers[l].delta);
+        free(net->layers[l].scratch);
     }
     free(net->params);
     free(net->velocity);
@@ -131,12 +133,13 @@ void network_reset_momentum(struct network *net)
 
 /* ---- work ---- */
 
-double network_forward(struct network *net, const uint8_t *labels, size_t n, uint64_t *correct)
+double network_forward(struct network *net, struct network_targets targets, size_t n,
+                       uint64_t *correct)
 {
     for (size_t l = 0; l < net->n_layers; l++) {
         net->layers[l].shape.kind->forward(&net->layers[l], n);
     }
-    return net->loss->forward(&net->layers[net->n_layers - 1], labels, n, correct);
+    return net->loss->forward(&net->layers[net->n_layers - 1], targets, n, correct);
 }
 
 /* The derivative by what the layer before puts out becomes that by what its ReLU was given. */
@@ -150,9 +153,9 @@ static void pass_back(const struct layer *layer, const struct layer *before, siz
     }
 }
 
-void network_backward(struct network *net, const uint8_t *labels, size_t n, float momentum)
+void network_backward(struct network *net, struct network_targets targets, size_t n, float momentum)
 {
-    net->loss->backward(&net->layers[net->n_layers - 1], labels, n);
+    net->loss->backward(&net->layers[net->n_layers - 1], targets, n);
     for (size_t l = net->n_layers; l-- > 0;) {
         const struct layer *layer = &net->layers[l];
 
@@ -165,14 +168,19 @@ void network_backward(struct network *net, const uint8_t *labels, size_t n, floa
     }
 }
 
-double network_train_batch(struct network *net, const uint8_t *labels, size_t n,
-                           float learning_rate, float momentum)
+double network_train_batch(struct network *net, struct network_targets targets, size_t n,
+                           const struct network_step *step)
 {
-    double loss = network_forward(net, labels, n, NULL);
+    double loss = network_forward(net, targets, n, NULL);
 
-    network_backward(net, labels, n, momentum);
+    network_backward(net, targets, n, step->momentum);
+    if (step->proximal_mu > 0.0f) {
+        for (size_t i = 0; i < net->n_params; i++) {
+            net->velocity[i] += step->proximal_mu * (net->params[i] - step->anchor[i]);
+        }
+    }
     for (size_t i = 0; i < net->n_params; i++) {
-        net->params[i] -= learning_rate * net->velocity[i];
+        net->params[i] -= step->learning_rate * net->velocity[i];
     }
     return loss;
 }

@@ -94,13 +94,15 @@ static size_t batch_rows(const struct builtin *b, const struct dataset *set, siz
 /* Every row once, in the order given. @return mean loss */
 static double run_epoch(struct builtin *b)
 {
+    const struct network_targets targets = {.classes = b->labels};
+    const struct network_step step = {.learning_rate = b->learning_rate, .momentum = b->momentum};
     double loss = 0.0;
     size_t n;
 
     for (size_t first = 0; first < b->train.rows; first += n) {
         n = batch_rows(b, &b->train, first);
         gather(b, &b->train, b->order, first, n);
-        loss += network_train_batch(b->net, b->labels, n, b->learning_rate, b->momentum);
+        loss += network_train_batch(b->net, targets, n, &step);
     }
     return loss / (double)b->train.rows;
 }
@@ -154,6 +156,7 @@ static int builtin_evaluate(struct trainer *self, const float *model, struct eva
                             struct cairn_problem *why)
 {
     struct builtin *b = self->state;
+    const struct network_targets targets = {.classes = b->labels};
     uint64_t correct = 0;
     double loss = 0.0;
     size_t n;
@@ -167,7 +170,7 @@ static int builtin_evaluate(struct trainer *self, const float *model, struct eva
     for (size_t first = 0; first < b->test.rows; first += n) {
         n = batch_rows(b, &b->test, first);
         gather(b, &b->test, NULL, first, n);
-        loss += network_forward(b->net, b->labels, n, &correct);
+        loss += network_forward(b->net, targets, n, &correct);
     }
     metrics->samples = b->test.rows;
     metrics->correct = correct;

@@ -37,6 +37,11 @@ static struct network *new_net(const size_t *sizes, size_t n_sizes, size_t batch
     return must_make(mlp_spec(sizes, n_sizes), batch);
 }
 
+static struct network_targets classes_of(const uint8_t *labels)
+{
+    return (struct network_targets){.classes = labels};
+}
+
 static int count_params(struct network_spec spec, size_t *n)
 {
     struct cairn_problem why;
@@ -100,9 +105,9 @@ static void test_network__forward_by_hand(void **state)
     (void)state;
     memcpy(network_params(net), params, sizeof params);
     memcpy(network_input(net), x, sizeof x);
-    assert_true(fabs(network_forward(net, &label, 1, &correct) - 0.974077) < 1e-6);
+    assert_true(fabs(network_forward(net, classes_of(&label), 1, &correct) - 0.974077) < 1e-6);
     assert_int_equal(correct, 0);
-    assert_true(fabs(network_forward(net, &other_label, 1, &correct) - 0.474077) < 1e-6);
+    assert_true(fabs(network_forward(net, classes_of(&other_label), 1, &correct) - 0.474077) < 1e-6);
     assert_int_equal(correct, 1);
     network_free(net);
 }
@@ -117,7 +122,7 @@ static void test_network__large_outputs_do_not_overflow(void **state)
     (void)state;
     memcpy(network_params(net), params, sizeof params);
     *network_input(net) = 1.0f;
-    assert_true(network_forward(net, &label, 1, NULL) == 1e4);
+    assert_true(network_forward(net, classes_of(&label), 1, NULL) == 1e4);
     network_free(net);
 }
 
@@ -132,7 +137,7 @@ static void test_network__divergence_shows_in_the_loss(void **state)
     mlp_initial(sizes, 3, 1, network_params(net));
     network_params(net)[0] = NAN;
     *network_input(net) = 1.0f;
-    assert_true(isnan(network_forward(net, &label, 1, NULL)));
+    assert_true(isnan(network_forward(net, classes_of(&label), 1, NULL)));
     network_free(net);
 }
 
@@ -148,26 +153,35 @@ static void fill_batch(struct network *net, struct replay_rng *rng, size_t featu
 }
 
 /*
- * Central differences. In float32 with h = 2^-9, rounding costs about 2^-23 * loss / h = 1e-4 and
- * curvature about h^2 = 4e-6; but a ReLU that switches within +-h makes a difference meaningless,
- * so a few parameters in a hundred may be off.
+ * Central differences. In float32 with h = 2^-11, rounding costs about 2^-23 * loss / h = 4e-4 and
+ * curvature about h^2 = 2e-7; but a ReLU that switches within +-h makes a difference meaningless,
+ * and so does another pixel that becomes the largest of its window: a few parameters in a hundred
+ * may be off.
  */
-static void check_gradients(const size_t *sizes, size_t n_sizes, size_t n, uint64_t seed)
+static void check_gradients(struct network_spec spec, size_t n, uint64_t seed)
 {
-    const float h = 0x1p-9f;
-    struct network *net = new_net(sizes, n_sizes, n + 3); /* a batch that is not full */
+    const float h = 0x1p-11f;
+    struct network *net = must_make(spec, n + 3); /* a batch that is not full */
     struct replay_rng rng;
     uint8_t labels[16];
+    float values[16];
+    const struct network_targets targets = {labels, values};
     float *gradient;
     size_t n_params, off = 0;
 
-    assert_int_equal(count_params(mlp_spec(sizes, n_sizes), &n_params), 0);
+    assert_int_equal(count_params(spec, &n_params), 0);
     gradient = malloc(n_params * sizeof *gradient);
     replay_init(&rng, "test", seed, 0, 0);
-    mlp_initial(sizes, n_sizes, seed, network_params(net));
-    fill_batch(net, &rng, sizes[0], n, sizes[n_sizes - 1], labels);
-    (void)network_forward(net, labels, n, NULL);
-    network_backward(net, labels, n, 0.0f);
+    network_initial(&spec, seed, network_params(net));
+    fill_batch(net, &rng, spec.sizes[0], n, spec.sizes[spec.n_sizes - 1], labels);
+    for (size_t i = 0; i < n; i++) {
+        values[i] = replay_float(&rng);
+    }
+    for (size_t i = 0; i < n_params; i++) {
+        network_params(net)[i] += 0.1f * (replay_float(&rng) - 0.5f); /* biases, too, are not 0 */
+    }
+    (void)network_forward(net, targets, n, NULL);
+    network_backward(net, targets, n, 0.0f);
     memcpy(gradient, network_velocity(net), n_params * sizeof *gradient);
     for (size_t i = 0; i < n_params; i++) {
         float *p = &network_params(net)[i];
@@ -175,9 +189,9 @@ static void check_gradients(const size_t *sizes, size_t n_sizes, size_t n, uint6
         double above, below, expected;
 
         *p = kept + h;
-        above = network_forward(net, labels, n, NULL);
+        above = network_forward(net, targets, n, NULL);
         *p = kept - h;
-        below = network_forward(net, labels, n, NULL);
+        below = network_forward(net, targets, n, NULL);
         *p = kept;
         expected = (above - below) / (2.0 * (double)h) / (double)n;
         off += fabs(expected - (double)gradient[i]) > 1e-3 * (1.0 + fabs(expected));
@@ -198,49 +212,222 @@ static void test_network__gradients_match_finite_differences(void **state)
     (void)state;
     print_message("seeds 1..5\n");
     for (uint64_t seed = 1; seed <= 5; seed++) {
-        check_gradients(one_layer, 2, 9, seed);
-        check_gradients(two_layers, 3, 1, seed);
-        check_gradients(two_layers, 3, 12, seed);
-        check_gradients(three_layers, 4, 13, seed);
+        check_gradients(mlp_spec(one_layer, 2), 9, seed);
+        check_gradients(mlp_spec(two_layers, 3), 1, seed);
+        check_gradients(mlp_spec(two_layers, 3), 12, seed);
+        check_gradients(mlp_spec(three_layers, 4), 13, seed);
     }
 }
 
-/* Two steps on one batch, against v = m v + g; w = w - r v with the gradients asked for apart. */
-static void test_network__momentum_step(void **state)
+static void test_network__gradients_of_regressions(void **state)
 {
-    static const size_t sizes[] = {3, 4, 2};
-    enum { N_PARAMS = 3 * 4 + 4 + 4 * 2 + 2, ROWS = 5 };
-    struct network *net = new_net(sizes, 3, ROWS);
-    struct network *judge = new_net(sizes, 3, ROWS);
-    float w[N_PARAMS], v[N_PARAMS] = {0};
-    uint8_t labels[ROWS];
-    struct replay_rng rng;
+    static const size_t classes[] = {6, 4}, one[] = {6, 1};
 
     (void)state;
+    for (uint64_t seed = 1; seed <= 5; seed++) {
+        check_gradients((struct network_spec){NETWORK_LOGISTIC, classes, 2, 0, 0}, 9, seed);
+        check_gradients((struct network_spec){NETWORK_LINEAR, one, 2, 0, 0}, 9, seed);
+    }
+}
+
+/* 12 x 14: 10 x 12, 5 x 6, 3 x 4, 1 x 2: rows that fill no window of the second pooling. */
+static void test_network__gradients_of_a_cnn(void **state)
+{
+    static const size_t sizes[] = {168, 3, 4, 6, 5}, square[] = {100, 2, 3, 4, 3};
+
+    (void)state;
+    for (uint64_t seed = 1; seed <= 5; seed++) {
+        check_gradients((struct network_spec){NETWORK_CNN, sizes, 5, 12, 14}, 7, seed);
+        check_gradients((struct network_spec){NETWORK_CNN, square, 5, 0, 0}, 1, seed);
+    }
+}
+
+/*
+ * By hand: image pixel (y, x) of 10 x 10 is y. The first convolution's window is 1 at its last row
+ * and first column, bias -1: row y of 8 x 8 is y + 2 - 1. Pooling takes rows 1, 3, 5, 7 of them:
+ * 2, 4, 6, 8. The second one's is 1 at its first row and middle column, bias 0.5: rows 2.5, 4.5 of
+ * 2 x 2, pooled to 4.5. Hidden: 2 x 4.5 = 9. Outputs: 9 + 0.25 and 0.
+ */
+static void test_network__cnn_forward_by_hand(void **state)
+{
+    static const size_t sizes[] = {100, 1, 1, 1, 2};
+    static const float params[] = {0, 0, 0, 0, 0, 0, 1, 0, 0, -1, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0.5f,
+                                   2, 0, 1, 0, 0.25f, 0};
+    static const uint8_t labels[] = {1, 0};
+    struct network *net = must_make((struct network_spec){NETWORK_CNN, sizes, 5, 0, 0}, 2);
+    uint64_t correct = 0;
+    double loss;
+
+    (void)state;
+    memcpy(network_params(net), params, sizeof params);
+    for (size_t i = 0; i < 200; i++) {
+        network_input(net)[i] = (float)(i / 10 % 10);
+    }
+    loss = network_forward(net, classes_of(labels), 2, &correct);
+    assert_true(fabs(loss - 9.25 - 2 * log(1 + exp(-9.25))) < 1e-5);
+    assert_int_equal(correct, 1);
+    network_input(net)[199] = NAN; /* in the last place of one window, which does not hide it */
+    assert_true(isnan(network_forward(net, classes_of(labels), 2, NULL)));
+    network_free(net);
+}
+
+/* w = (1, -2), b = 0.5: outputs 1 - 2 + 0.5 = -0.5 and 3.5; errors -1.5 and 1.5. */
+static void test_network__linear_by_hand(void **state)
+{
+    static const size_t sizes[] = {2, 1};
+    static const float params[] = {1, -2, 0.5f}, x[] = {1, 1, 5, 1}, values[] = {1, 2};
+    const struct network_targets targets = {.values = values};
+    struct network *net = must_make((struct network_spec){NETWORK_LINEAR, sizes, 2, 0, 0}, 2);
+
+    (void)state;
+    memcpy(network_params(net), params, sizeof params);
+    memcpy(network_input(net), x, sizeof x);
+    assert_true(network_forward(net, targets, 2, NULL) == 4.5);
+    network_backward(net, targets, 2, 0.0f);
+    /* mean of 2 error x: (-1.5 + 1.5 * 5), (-1.5 + 1.5), 0 */
+    assert_true(network_velocity(net)[0] == 6.0f);
+    assert_true(network_velocity(net)[1] == 0.0f);
+    assert_true(network_velocity(net)[2] == 0.0f);
+    network_free(net);
+}
+
+/*
+ * One weight, one row: x = 1, value 0, w = 2, b = 0, anchor (1, 0), mu = 0.5, rate 0.1,
+ * momentum 0.5. Step 1: gradient 2 * 2 = 4 for both; velocity 4 + 0.5 (2 - 1) = 4.5 and 4 + 0 = 4;
+ * w = 1.55, b = -0.4. Step 2: error 1.15, gradient 2.3; velocity 2.25 + 2.3 + 0.275 = 4.825 and
+ * 2 + 2.3 - 0.2 = 4.1; w = 1.0675, b = -0.81.
+ */
+static void test_network__proximal_by_hand(void **state)
+{
+    static const size_t sizes[] = {1, 1};
+    static const float anchor[] = {1, 0}, value = 0;
+    const struct network_targets targets = {.values = &value};
+    const struct network_step step = {0.1f, 0.5f, 0.5f, anchor};
+    struct network *net = must_make((struct network_spec){NETWORK_LINEAR, sizes, 2, 0, 0}, 1);
+
+    (void)state;
+    network_params(net)[0] = 2.0f;
+    *network_input(net) = 1.0f;
+    assert_true(network_train_batch(net, targets, 1, &step) == 4.0);
+    assert_true(fabsf(network_params(net)[0] - 1.55f) < 1e-6f);
+    assert_true(fabsf(network_params(net)[1] + 0.4f) < 1e-6f);
+    assert_true(fabs(network_train_batch(net, targets, 1, &step) - 1.15 * 1.15) < 1e-6);
+    assert_true(fabsf(network_params(net)[0] - 1.0675f) < 1e-6f);
+    assert_true(fabsf(network_params(net)[1] + 0.81f) < 1e-6f);
+    network_free(net);
+}
+
+static void assert_tensor(const struct network_tensor *t, const char *name, unsigned n_dims,
+                          const size_t *dims)
+{
+    assert_string_equal(t->name, name);
+    assert_int_equal(t->n_dims, n_dims);
+    assert_memory_equal(t->dims, dims, n_dims * sizeof *dims);
+}
+
+/* 28: 26, 13, 11, 5. */
+static void test_network__tensors(void **state)
+{
+    static const size_t cnn[] = {784, 16, 32, 128, 10}, line[] = {13, 1};
+    static const size_t dims[][4] = {{16, 1, 3, 3}, {16}, {32, 16, 3, 3}, {32}, {128, 800}, {128},
+                                     {10, 128}, {10}, {1, 13}, {1}};
+    struct network_tensor t[NETWORK_MAX_TENSORS];
+    struct network_spec spec = {NETWORK_CNN, cnn, 5, 0, 0};
+    struct cairn_problem why;
+    size_t n, n_params;
+
+    (void)state;
+    assert_int_equal(network_tensors(&spec, t, &n, &n_params, &why), 0);
+    assert_int_equal(n, 8);
+    assert_int_equal(n_params, 160 + 4640 + 800 * 128 + 128 + 1290);
+    assert_tensor(&t[0], "conv1.weight", 4, dims[0]);
+    assert_tensor(&t[1], "conv1.bias", 1, dims[1]);
+    assert_tensor(&t[2], "conv2.weight", 4, dims[2]);
+    assert_tensor(&t[3], "conv2.bias", 1, dims[3]);
+    assert_tensor(&t[4], "fc1.weight", 2, dims[4]);
+    assert_tensor(&t[7], "fc2.bias", 1, dims[7]);
+    spec = (struct network_spec){NETWORK_LINEAR, line, 2, 0, 0};
+    assert_int_equal(network_tensors(&spec, t, &n, &n_params, &why), 0);
+    assert_int_equal(n, 2);
+    assert_tensor(&t[0], "linear.weight", 2, dims[8]);
+    assert_tensor(&t[1], "linear.bias", 1, dims[9]);
+}
+
+static void assert_refused(struct network_spec spec, const char *words)
+{
+    struct cairn_problem why = {0};
+    size_t n_tensors, n_params;
+
+    assert_int_equal(network_tensors(&spec, NULL, &n_tensors, &n_params, &why), CAIRN_ERR_DATA);
+    if (!strstr(why.what, words)) {
+        fail_msg("\"%s\" does not name \"%s\"", why.what, words);
+    }
+}
+
+static void test_network__refuses_what_a_type_cannot_be(void **state)
+{
+    static const size_t two[] = {4, 2, 2}, small[] = {81, 1, 1, 1, 2}, odd[] = {101, 1, 1, 1, 2};
+    static const size_t many[] = {784, 400000, 1, 1, 2};
+
+    (void)state;
+    assert_refused((struct network_spec){NETWORK_LOGISTIC, two, 3, 0, 0}, "has 2: features");
+    assert_refused((struct network_spec){NETWORK_LINEAR, two, 2, 0, 0}, "one output, not 2");
+    assert_refused((struct network_spec){NETWORK_CNN, two, 3, 0, 0}, "3 layer sizes; a CNN has 5");
+    assert_refused((struct network_spec){NETWORK_CNN, small, 5, 0, 0}, "9 x 9 are too small");
+    assert_refused((struct network_spec){NETWORK_CNN, odd, 5, 0, 0}, "101 features are no square");
+    assert_refused((struct network_spec){NETWORK_CNN, many, 5, 0, 0}, "400000 channels");
+}
+
+/* Two steps on one batch, against v = m v + g; w = w - r v with the gradients asked for apart. */
+static void check_momentum(struct network_spec spec)
+{
+    enum { ROWS = 5 };
+    const struct network_step step = {.learning_rate = 0.1f, .momentum = 0.9f};
+    struct network *net = must_make(spec, ROWS), *judge = must_make(spec, ROWS);
+    const size_t features = spec.sizes[0];
+    float *w, *v;
+    uint8_t labels[ROWS];
+    struct replay_rng rng;
+    size_t n;
+
+    assert_int_equal(count_params(spec, &n), 0);
+    w = calloc(n, sizeof *w);
+    v = calloc(n, sizeof *v);
     replay_init(&rng, "test", 9, 0, 0);
-    mlp_initial(sizes, 3, 9, w);
-    memcpy(network_params(net), w, sizeof w);
-    fill_batch(net, &rng, 3, ROWS, 2, labels);
-    memcpy(network_input(judge), network_input(net), ROWS * 3 * sizeof(float));
-    for (int step = 0; step < 2; step++) {
-        memcpy(network_params(judge), w, sizeof w);
-        (void)network_forward(judge, labels, ROWS, NULL);
-        network_backward(judge, labels, ROWS, 0.0f);
-        for (size_t i = 0; i < N_PARAMS; i++) {
-            v[i] = 0.9f * v[i] + network_velocity(judge)[i];
-            w[i] -= 0.1f * v[i];
+    network_initial(&spec, 9, w);
+    memcpy(network_params(net), w, n * sizeof *w);
+    fill_batch(net, &rng, features, ROWS, 2, labels);
+    memcpy(network_input(judge), network_input(net), ROWS * features * sizeof(float));
+    for (int i = 0; i < 2; i++) {
+        memcpy(network_params(judge), w, n * sizeof *w);
+        (void)network_forward(judge, classes_of(labels), ROWS, NULL);
+        network_backward(judge, classes_of(labels), ROWS, 0.0f);
+        for (size_t p = 0; p < n; p++) {
+            v[p] = 0.9f * v[p] + network_velocity(judge)[p];
+            w[p] -= 0.1f * v[p];
         }
-        (void)network_train_batch(net, labels, ROWS, 0.1f, 0.9f);
-        for (size_t i = 0; i < N_PARAMS; i++) {
-            assert_true(fabsf(network_params(net)[i] - w[i]) < 1e-6f);
+        (void)network_train_batch(net, classes_of(labels), ROWS, &step);
+        for (size_t p = 0; p < n; p++) {
+            assert_true(fabsf(network_params(net)[p] - w[p]) < 1e-6f);
         }
     }
     network_reset_momentum(net);
-    for (size_t i = 0; i < N_PARAMS; i++) {
-        assert_true(network_velocity(net)[i] == 0.0f);
+    for (size_t p = 0; p < n; p++) {
+        assert_true(network_velocity(net)[p] == 0.0f);
     }
+    free(w);
+    free(v);
     network_free(net);
     network_free(judge);
+}
+
+static void test_network__momentum_step(void **state)
+{
+    static const size_t mlp[] = {3, 4, 2}, cnn[] = {100, 2, 3, 4, 2};
+
+    (void)state;
+    check_momentum(mlp_spec(mlp, 3));
+    check_momentum((struct network_spec){NETWORK_CNN, cnn, 5, 0, 0});
 }
 
 /* The task is to tell which half of the inputs is brighter. */
@@ -248,6 +435,7 @@ static double train_on_halves(struct network *net, size_t features, size_t batch
 {
     uint8_t labels[32];
     struct replay_rng rng;
+    const struct network_step step = {.learning_rate = 0.05f, .momentum = 0.9f};
     double loss = 0.0;
 
     replay_init(&rng, "test", seed, 0, 0);
@@ -261,7 +449,7 @@ static double train_on_halves(struct network *net, size_t features, size_t batch
             }
             labels[row] = difference > 0.0f;
         }
-        loss = network_train_batch(net, labels, 32, 0.05f, 0.9f) / 32;
+        loss = network_train_batch(net, classes_of(labels), 32, &step) / 32;
     }
     return loss;
 }
@@ -335,6 +523,13 @@ int main(void)
         cmocka_unit_test(test_network__large_outputs_do_not_overflow),
         cmocka_unit_test(test_network__divergence_shows_in_the_loss),
         cmocka_unit_test(test_network__gradients_match_finite_differences),
+        cmocka_unit_test(test_network__gradients_of_regressions),
+        cmocka_unit_test(test_network__gradients_of_a_cnn),
+        cmocka_unit_test(test_network__cnn_forward_by_hand),
+        cmocka_unit_test(test_network__linear_by_hand),
+        cmocka_unit_test(test_network__proximal_by_hand),
+        cmocka_unit_test(test_network__tensors),
+        cmocka_unit_test(test_network__refuses_what_a_type_cannot_be),
         cmocka_unit_test(test_network__momentum_step),
         cmocka_unit_test(test_network__learns),
         cmocka_unit_test(test_network__same_seed_same_bits),
