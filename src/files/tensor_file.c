@@ -62,6 +62,7 @@ static int open_npy(struct tensor_file *file, struct cairn_problem *why)
 {
     struct buf start = {0};
     struct npy npy;
+    _Static_assert((int)NPY_MAX_DIMS <= (int)MODEL_MAX_DIMS, "every array is a tensor");
     const size_t want =
         file->in.size < NPY_HEADER_LIMIT ? (size_t)file->in.size : NPY_HEADER_LIMIT;
     int error = input_append(&file->in, 0, want, &start, why);

@@ -31,7 +31,7 @@ static void check_npy(uint8_t *bytes, size_t size, int repair)
         FUZZ_REQUIRE(memcmp(&npy, &before, sizeof npy) == 0);
         return;
     }
-    FUZZ_REQUIRE(npy.n_dims <= MODEL_MAX_DIMS && npy.data_at <= size);
+    FUZZ_REQUIRE(npy.n_dims <= NPY_MAX_DIMS && npy.data_at <= size);
     uint64_t elements = 1;
     for (unsigned d = 0; d < npy.n_dims; d++) {
         elements *= npy.dims[d];

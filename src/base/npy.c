@@ -87,7 +87,7 @@ static bool take_shape(struct text *t, struct npy *out)
         return false;
     }
     while (!take(t, ")")) {
-        if (out->n_dims == MODEL_MAX_DIMS || !take_number(t, &out->dims[out->n_dims])) {
+        if (out->n_dims == NPY_MAX_DIMS || !take_number(t, &out->dims[out->n_dims])) {
             return false;
         }
         out->n_dims++;
@@ -166,21 +166,68 @@ static int parse_dictionary(struct text t, struct fields *f, struct npy *out, co
     return 0;
 }
 
-static int check_fields(const struct fields *f, const struct npy *npy, const char *name,
+static const struct {
+    const char *descr;
+    size_t size;
+} types[] = {
+    [NPY_FLOAT32] = {"<f4", 4}, [NPY_FLOAT64] = {"<f8", 8}, [NPY_UINT8] = {"|u1", 1},
+    [NPY_INT8] = {"|i1", 1},    [NPY_UINT16] = {"<u2", 2},  [NPY_INT16] = {"<i2", 2},
+    [NPY_UINT32] = {"<u4", 4},  [NPY_INT32] = {"<i4", 4},   [NPY_UINT64] = {"<u8", 8},
+    [NPY_INT64] = {"<i8", 8},
+};
+enum { TYPES = sizeof types / sizeof types[0] };
+
+size_t npy_element_size(enum npy_type type)
+{
+    return types[type].size;
+}
+
+double npy_element(enum npy_type type, const uint8_t *bytes)
+{
+    float narrow;
+    double wide;
+
+    switch (type) {
+    case NPY_FLOAT32:
+        memcpy(&narrow, bytes, sizeof narrow);
+        return (double)narrow;
+    case NPY_FLOAT64:
+        memcpy(&wide, bytes, sizeof wide);
+        return wide;
+    case NPY_UINT8: return bytes[0];
+    case NPY_INT8: return (int8_t)bytes[0];
+    case NPY_UINT16: return le_get16(bytes);
+    case NPY_INT16: return (int16_t)le_get16(bytes);
+    case NPY_UINT32: return le_get32(bytes);
+    case NPY_INT32: return (int32_t)le_get32(bytes);
+    case NPY_UINT64: return (double)le_get64(bytes);
+    case NPY_INT64: return (double)(int64_t)le_get64(bytes);
+    }
+    return 0;
+}
+
+/* @param floats  float32 and nothing else */
+static int check_fields(const struct fields *f, bool floats, struct npy *npy, const char *name,
                         struct cairn_problem *why)
 {
-    const char *type = f->descr + (strchr("<>|=", f->descr[0]) != NULL && f->descr[0] ? 1 : 0);
+    const char *type = f->descr + (f->descr[0] && strchr("<>|=", f->descr[0]) != NULL ? 1 : 0);
+    const char *needed = floats ? "float32 (<f4) is needed" : "whole numbers or floats are needed";
+    unsigned found = 0;
     if (type[0] == 'O') {
         return bad(why, name, "an array of Python objects; such files can run code and are never "
                               "read");
     }
     if (f->descr[0] == '>') {
         return problem_set(why, CAIRN_ERR_DATA, hint_save,
-                           "%s: its elements are big-endian (%s); <f4 is needed", name, f->descr);
+                           "%s: its elements are big-endian (%s); little-endian ones are needed",
+                           name, f->descr);
     }
-    if (strcmp(f->descr, "<f4") != 0) {
-        return problem_set(why, CAIRN_ERR_DATA, hint_save,
-                           "%s: its dtype is %s; float32 (<f4) is needed", name, f->descr);
+    while (found < TYPES && strcmp(f->descr, types[found].descr) != 0) {
+        found++;
+    }
+    if (found == TYPES || (floats && found != NPY_FLOAT32)) {
+        return problem_set(why, CAIRN_ERR_DATA, hint_save, "%s: its dtype is %s; %s", name,
+                           f->descr, needed);
     }
     /* with one dimension the two orders are the same */
     if (f->fortran && npy->n_dims > 1) {
@@ -188,13 +235,14 @@ static int check_fields(const struct fields *f, const struct npy *npy, const cha
                            "save it with numpy.save(path, numpy.ascontiguousarray(array))",
                            "%s: its elements are in Fortran order; C order is needed", name);
     }
+    npy->type = (enum npy_type)found;
     return 0;
 }
 
 static int check_size(const struct npy *npy, uint64_t size, const char *name,
                       struct cairn_problem *why)
 {
-    size_t bytes = sizeof(float);
+    size_t bytes = types[npy->type].size;
     bool fits = true;
     for (unsigned d = 0; d < npy->n_dims; d++) {
         fits = fits && npy->dims[d] <= INT64_MAX && size_mul(bytes, (size_t)npy->dims[d], &bytes);
@@ -211,8 +259,8 @@ static int check_size(const struct npy *npy, uint64_t size, const char *name,
     return 0;
 }
 
-int npy_parse(struct span start, uint64_t size, const char *name, struct npy *out,
-              struct cairn_problem *why)
+static int parse(struct span start, uint64_t size, const char *name, bool floats, struct npy *out,
+                 struct cairn_problem *why)
 {
     struct npy npy = {0};
     struct fields fields = {0};
@@ -236,7 +284,7 @@ int npy_parse(struct span start, uint64_t size, const char *name, struct npy *ou
     int error = parse_dictionary((struct text){text, text + length}, &fields, &npy, name, why);
     npy.data_at = prefix + length;
     if (!error) {
-        error = check_fields(&fields, &npy, name, why);
+        error = check_fields(&fields, floats, &npy, name, why);
     }
     if (!error) {
         error = check_size(&npy, size, name, why);
@@ -245,6 +293,18 @@ int npy_parse(struct span start, uint64_t size, const char *name, struct npy *ou
         *out = npy;
     }
     return error;
+}
+
+int npy_parse(struct span start, uint64_t size, const char *name, struct npy *out,
+              struct cairn_problem *why)
+{
+    return parse(start, size, name, true, out, why);
+}
+
+int npy_parse_numbers(struct span start, uint64_t size, const char *name, struct npy *out,
+                      struct cairn_problem *why)
+{
+    return parse(start, size, name, false, out, why);
 }
 
 int npy_header(const uint64_t *dims, unsigned n_dims, struct buf *out)

@@ -144,8 +144,8 @@ static void test_npy__unknown_version(void **state)
 static void test_npy__writes_what_it_reads(void **state)
 {
     (void)state;
-    static const uint64_t dims[MODEL_MAX_DIMS] = {3, 1, 4, 1, 5, 9, 2, 6};
-    for (unsigned n_dims = 0; n_dims <= MODEL_MAX_DIMS; n_dims++) {
+    static const uint64_t dims[NPY_MAX_DIMS] = {3, 1, 4, 1, 5, 9, 2, 6};
+    for (unsigned n_dims = 0; n_dims <= NPY_MAX_DIMS; n_dims++) {
         struct buf out = {0};
         struct npy npy;
         uint64_t elements = 1;
@@ -162,6 +162,65 @@ static void test_npy__writes_what_it_reads(void **state)
     }
 }
 
+/* Elements as numpy 1.24 lays them out: numpy.array([-2], '<i2').tobytes() and the like. */
+static void test_npy__numbers(void **state)
+{
+    static const struct {
+        const char *descr;
+        enum npy_type type;
+        size_t size;
+        uint8_t bytes[8];
+        double value;
+    } good[] = {
+        {"<f4", NPY_FLOAT32, 4, {0, 0, 0xc0, 0xbf}, -1.5},
+        {"<f8", NPY_FLOAT64, 8, {0, 0, 0, 0, 0, 0, 0xf8, 0x3f}, 1.5},
+        {"|u1", NPY_UINT8, 1, {255}, 255},
+        {"|i1", NPY_INT8, 1, {255}, -1},
+        {"<u2", NPY_UINT16, 2, {0xfe, 0xff}, 65534},
+        {"<i2", NPY_INT16, 2, {0xfe, 0xff}, -2},
+        {"<u4", NPY_UINT32, 4, {0xfe, 0xff, 0xff, 0xff}, 4294967294.0},
+        {"<i4", NPY_INT32, 4, {0xfe, 0xff, 0xff, 0xff}, -2},
+        {"<u8", NPY_UINT64, 8, {1, 0, 0, 0, 1, 0, 0, 0}, 4294967297.0},
+        {"<i8", NPY_INT64, 8, {0xfd, 255, 255, 255, 255, 255, 255, 255}, -3},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
+        uint8_t bytes[512];
+        char text[128];
+        struct npy npy = {0};
+        struct cairn_problem why = {0};
+        (void)snprintf(text, sizeof text,
+                       "{'descr': '%s', 'fortran_order': False, 'shape': (3,), }", good[i].descr);
+        const size_t n = make(bytes, 1, text);
+        const struct span start = {bytes, n};
+        const uint64_t size = n + 3 * good[i].size;
+        assert_int_equal(npy_parse_numbers(start, size, "x.npy", &npy, &why), 0);
+        assert_int_equal(npy.type, good[i].type);
+        assert_int_equal(npy_element_size(npy.type), good[i].size);
+        assert_true(npy_element(npy.type, good[i].bytes) == good[i].value);
+        assert_int_equal(npy_parse_numbers(start, size + 1, "x.npy", &npy, &why), CAIRN_ERR_DATA);
+        assert_int_equal(npy_parse(start, size, "x.npy", &npy, &why),
+                         good[i].type == NPY_FLOAT32 ? 0 : CAIRN_ERR_DATA);
+    }
+}
+
+static void test_npy__what_is_no_number(void **state)
+{
+    static const char *const bad[] = {"|b1", "<c8", "<U3", "<M8[s]", "<f2", "|O", ">i8", "|S1", ""};
+    (void)state;
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        uint8_t bytes[512];
+        char text[128];
+        struct npy npy;
+        struct cairn_problem why = {0};
+        (void)snprintf(text, sizeof text,
+                       "{'descr': '%s', 'fortran_order': False, 'shape': (0,), }", bad[i]);
+        const size_t n = make(bytes, 1, text);
+        assert_int_equal(npy_parse_numbers((struct span){bytes, n}, n, "x.npy", &npy, &why),
+                         CAIRN_ERR_DATA);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -170,6 +229,8 @@ int main(void)
         cmocka_unit_test(test_npy__every_truncation_is_refused),
         cmocka_unit_test(test_npy__unknown_version),
         cmocka_unit_test(test_npy__writes_what_it_reads),
+        cmocka_unit_test(test_npy__numbers),
+        cmocka_unit_test(test_npy__what_is_no_number),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
