@@ -5,49 +5,56 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "builtin.h"
 #include "dataset.h"
 #include "frame.h"
 #include "model_message.h"
 #include "quantiser.h"
 #include "sizes.h"
 #include "synthetic.h"
-#include "trainer.h"
 
-/* Where neither the config nor the data says what the layers are: MNIST, and the default hidden
- * layer. */
-static const size_t assumed_layers[] = {784, 128, 10};
+/* Where neither the config nor the data says what an image is: MNIST. */
+enum { ASSUMED_SIDE = 28 };
+
+void estimate_source(const struct fed_settings *settings, const char *data_dir,
+                     struct dataset_source *out)
+{
+    const struct train_data data = fed_train_data(settings, data_dir);
+    train_builtin_source(&data, settings->model,
+                         settings->n_layers ? settings->layers[settings->n_layers - 1] : 0, out);
+}
 
 int estimate_shape(const struct fed_settings *settings, const char *data_dir,
                    struct model_shape *shape, const char **source, struct estimate *facts,
                    struct cairn_problem *why)
 {
-    const struct dataset_source data = {
-        .dir = data_dir,
-        .resize = settings->resize,
-        .classes = settings->n_layers ? settings->layers[settings->n_layers - 1] : 0};
+    struct train_shape wanted = fed_train_shape(settings);
+    struct dataset_source data;
     struct dataset_facts found = {0};
     struct cairn_problem ignored;
     if (strcmp(settings->train_type, "synthetic") == 0) {
         *source = "model.params";
         return train_synthetic_shape((size_t)settings->params, shape, why);
     }
+    estimate_source(settings, data_dir, &data);
     bool here = dataset_facts_read(&data, &found, &ignored) == 0;
     if (facts) {
         facts->train_rows = found.train_rows;
         facts->test_rows = found.test_rows;
-        facts->features = found.features;
+        facts->features = found.form.features;
+        facts->feature_bytes = found.form.bytes ? 1 : sizeof(float);
     }
-    if (settings->n_layers > 0) {
-        *source = "model.layers";
-        return train_builtin_shape(settings->layers, settings->n_layers, shape, why);
-    }
+    *source = settings->n_layers > 0 ? "model.layers"
+              : here                 ? "the data set's headers"
+                                     : "assumed, for the data set is not here";
     if (here) {
-        const size_t layers[] = {found.features, assumed_layers[1], found.classes};
-        *source = "the data set's headers";
-        return train_builtin_shape(layers, 3, shape, why);
+        wanted.features = found.form.features;
+        wanted.height = found.form.height;
+        wanted.width = found.form.width;
+    } else if (settings->n_layers == 0) {
+        wanted.features = ASSUMED_SIDE * ASSUMED_SIDE;
     }
-    *source = "assumed, for the data set is not here";
-    return train_builtin_shape(assumed_layers, 3, shape, why);
+    return train_builtin_shape(&wanted, shape, why);
 }
 
 static void count_stream(struct estimate *e, const struct fed_settings *settings)
@@ -150,7 +157,7 @@ static uint64_t client_memory(const struct estimate *e, const struct fed_node *s
     const uint64_t integers = frame * sizeof(int32_t);
     const uint64_t floats = e->synthetic ? e->plan.n_params + frame : 6 * e->plan.n_params;
     return floats * sizeof(float) + e->model_bytes + e->batch_bytes + integers +
-           e->train_rows * e->features / (self->client_number ? self->client_number : 1);
+           e->train_rows * e->features * e->feature_bytes / (self->client_number ? self->client_number : 1);
 }
 
 uint64_t estimate_memory(const struct estimate *e, const struct fed_tree *tree, uint32_t node)
@@ -167,7 +174,7 @@ uint64_t estimate_memory(const struct estimate *e, const struct fed_tree *tree, 
     case FED_AGGREGATOR: /* the model; to evaluate, the network and its velocity; sums of a frame */
         return (e->synthetic ? 1 : 3) * e->plan.n_params * sizeof(float) + e->model_bytes + bodies +
                (uint64_t)e->window * payload + e->plan.frame_params * sizeof(int64_t) +
-               e->test_rows * e->features;
+               e->test_rows * e->features * e->feature_bytes;
     }
     return 0;
 }

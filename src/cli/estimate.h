@@ -17,6 +17,7 @@ struct estimate {
     bool synthetic;                /* updates are made up: no data, and clients keep no model */
     uint64_t train_rows, features; /* of the data set; 0 where it is not here */
     uint64_t test_rows;
+    uint64_t feature_bytes;     /* of one in memory */
     uint64_t stream_bytes;      /* one stream's batches in one round: what a client sends */
     uint64_t batch_bytes;       /* the largest batch */
     uint64_t model_bytes;       /* the model on its way down */
@@ -24,6 +25,10 @@ struct estimate {
     uint64_t most_contributors; /* how many clients' sums still fit into a lane */
 };
 
+struct dataset_source;
+/** The data set of a config, as its clients read it. Points into both. */
+void estimate_source(const struct fed_settings *settings, const char *data_dir,
+                     struct dataset_source *out);
 /** The model that a config trains. Owner: model_shape_release. @param[out] source  static text
  * @param[out] facts  rows and features of the data set, or zeros where it is not here; NULL */
 CAIRN_MUST_CHECK int estimate_shape(const struct fed_settings *settings, const char *data_dir,

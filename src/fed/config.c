@@ -120,3 +120,22 @@ int fed_config_read(const char *name, struct span text, struct fed_config *out,
     config_reader_release(&r);
     return err;
 }
+
+struct train_shape fed_train_shape(const struct fed_settings *s)
+{
+    return (struct train_shape){.type = s->model,
+                                .layers = s->n_layers == 0 ? NULL : s->layers,
+                                .n_layers = s->n_layers};
+}
+
+struct train_data fed_train_data(const struct fed_settings *s, const char *data_dir)
+{
+    return (struct train_data){.dir = data_dir,
+                               .resize = s->resize,
+                               .label = s->data_label,
+                               .partition = s->partition,
+                               .seed = s->seed,
+                               .alpha = s->alpha,
+                               .min_samples = s->min_samples,
+                               .shards_per_client = s->shards_per_client};
+}

@@ -11,6 +11,7 @@
 #include <cairn/err.h>
 
 #include "buf.h"
+#include "builtin.h"
 #include "he.h"
 #include "tree.h"
 
@@ -40,12 +41,18 @@ struct fed_settings {
     uint64_t seed;
 
     /* model */
-    size_t layers[FED_MAX_LAYERS]; /* n_layers = 0: features, 128, classes */
+    enum train_model model;
+    size_t layers[FED_MAX_LAYERS]; /* n_layers = 0: train_builtin_layers */
     size_t n_layers;
     uint64_t params; /* of the synthetic trainer's model */
     /* data */
     char data_dir[FED_PATH_SIZE];
     unsigned resize;
+    char data_label[FED_NAME_SIZE];
+    enum train_partition partition;
+    double alpha;
+    uint32_t min_samples;
+    uint32_t shards_per_client;
     /* train */
     char train_type[16]; /* "builtin", "synthetic" */
     double step_s;       /* that a synthetic training pretends to take */
@@ -53,6 +60,7 @@ struct fed_settings {
     unsigned batch;
     double learning_rate;
     double momentum;
+    double proximal_mu;
     unsigned train_threads; /* of a client that encrypts; 0 = one per processor */
     /* encryption */
     enum he_profile profile;
@@ -93,6 +101,10 @@ uint32_t fed_quorum(const struct fed_settings *settings, uint32_t n_clients, uin
 /** How long a node of this height waits for stragglers: each level of the tree adds a grace, so that
  * a child is not closed out by its parent while it waits itself. At most FED_LONGEST_S. */
 double fed_grace_s(const struct fed_settings *settings, uint32_t height);
+/** The built-in model that they ask for, without what only the data can tell. Points into settings. */
+struct train_shape fed_train_shape(const struct fed_settings *settings);
+/** The data set in this folder, as they have it shared out. Points into both. */
+struct train_data fed_train_data(const struct fed_settings *settings, const char *data_dir);
 /** Share of its own time that a switch leaves its children; in the rest the sums of whoever came
  * last go up. */
 #define FED_DEADLINE_SHARE 0.9

@@ -212,6 +212,40 @@ static void warn_of_trainer(struct config_reader *r, const struct config_object 
     }
 }
 
+/* Layers that the model cannot have; sizes alone, for the data may be elsewhere. */
+static void check_layers(struct config_reader *r, const struct config_object *root,
+                         const struct fed_settings *settings)
+{
+    const uint32_t place = place_of(r, root, "model", "layers");
+    const struct train_shape wanted = fed_train_shape(settings);
+    struct model_shape shape = {0};
+    struct cairn_problem why = {0};
+    if (strcmp(settings->train_type, "builtin") != 0 || settings->n_layers == 0 ||
+        is_bad(r, place) || is_bad(r, place_of(r, root, "model", "type"))) {
+        return;
+    }
+    if (train_builtin_shape(&wanted, &shape, &why) == CAIRN_ERR_DATA) {
+        config_fault(r, place, "model.layers: %s%s%s", why.what, why.hint[0] != '\0' ? "; " : "",
+                     why.hint);
+    }
+    model_shape_release(&shape);
+}
+
+/* Classes are what these go by. */
+static void check_partition(struct config_reader *r, const struct config_object *root,
+                            const struct fed_settings *settings)
+{
+    const uint32_t place = place_of(r, root, "data", "partition");
+    const bool by_label =
+        settings->partition == TRAIN_DIRICHLET || settings->partition == TRAIN_SHARDS;
+    if (by_label && settings->model == TRAIN_LINEAR && !is_bad(r, place)) {
+        config_fault(r, place,
+                     "data.partition: %s goes by classes, and model.type linear has none; "
+                     "\"contiguous\" and \"iid\" need none",
+                     settings->partition == TRAIN_SHARDS ? "shards" : "dirichlet");
+    }
+}
+
 void config_check_settings(struct config_reader *r, const struct config_object *root,
                            struct fed_settings *settings, uint32_t n_clients)
 {
@@ -224,6 +258,8 @@ void config_check_settings(struct config_reader *r, const struct config_object *
         warn_of_quorum(r, root, settings, n_clients);
     }
     warn_of_trainer(r, root, settings);
+    check_layers(r, root, settings);
+    check_partition(r, root, settings);
     uint32_t profile = place_of(r, root, "encryption", "profile");
     if (settings->profile == HE_NONE && !is_bad(r, profile)) {
         config_warning(r, profile,

@@ -25,19 +25,31 @@ _Static_assert(HE_NONE == 0 && HE_BFV == 1 && HE_CAPSULE == 2 && HE_SEAL_CKKS ==
                "profile_words");
 _Static_assert(FED_KEY_AGGREGATOR == 0, "holder_words");
 _Static_assert(FED_AGGREGATOR == 0 && FED_SWITCH == 1, "parent_words");
-_Static_assert(sizeof(enum he_profile) == 4 && sizeof(enum fed_key_holder) == 4,
+_Static_assert(TRAIN_MLP == 0 && TRAIN_LOGISTIC == 1 && TRAIN_LINEAR == 2 && TRAIN_CNN == 3,
+               "model_words");
+_Static_assert(TRAIN_CONTIGUOUS == 0 && TRAIN_IID == 1 && TRAIN_DIRICHLET == 2 && TRAIN_SHARDS == 3,
+               "partition_words");
+_Static_assert(sizeof(enum he_profile) == 4 && sizeof(enum fed_key_holder) == 4 &&
+                   sizeof(enum train_model) == 4 && sizeof(enum train_partition) == 4,
                "words are 32 bits");
 static const char *const profile_words[] = {"none", "bfv", "capsule", "seal-ckks",
                                             NULL};
 static const char *const holder_words[] = {"aggregator", NULL};
 static const char *const parent_words[] = {"aggregator", "switch", NULL};
+static const char *const model_words[] = {"mlp", "logistic", "linear", "cnn", NULL};
+static const char *const partition_words[] = {"contiguous", "iid", "dirichlet", "shards", NULL};
 static const char *const trainer_words[] = {"builtin", "synthetic", NULL};
 static const char *const type_words[] = {"client", "switch", NULL}; /* config_self.is_switch */
 
 static const struct config_field model[] = {
+    {.name = "type", .kind = CONFIG_WORD, SETTING(model), .words = model_words,
+     .otherwise = TRAIN_MLP,
+     .help = "the built-in model: fully connected layers, logistic or linear regression, or two "
+             "convolutions of 3 x 3 with pooling and a hidden layer"},
     {.name = "layers", .kind = CONFIG_SIZES, SETTING(layers), RANGE(1, 1000000),
-     .help = "neurons of each layer, from the inputs to the classes; empty: the data set's "
-             "features, 128, the data set's classes"},
+     .help = "sizes from the inputs to the classes: of mlp each layer's neurons; of logistic two; "
+             "of linear features and 1; of cnn pixels, channels, channels, hidden neurons, classes. "
+             "Empty: the data's features, then 128, 10 | 10 | 1 | 16, 32, 128, 10"},
     {.name = "params", .kind = CONFIG_INTEGER, SETTING(params), RANGE(1, 10000000000.0),
      .otherwise = 1000000,
      .help = "parameters of the model that train.type synthetic makes up; of no other"},
@@ -46,7 +58,19 @@ static const struct config_field data[] = {
     {.name = "dir", .kind = CONFIG_TEXT, SETTING(data_dir), .otherwise_text = "data",
      .help = "folder that holds the data set, on each client"},
     {.name = "resize", .kind = CONFIG_INTEGER, SETTING(resize), RANGE(0, 1024),
-     .help = "scale images to this many pixels a side; 0 keeps them as they are"},
+     .help = "scale images in IDX files to this many pixels a side; 0 keeps them as they are"},
+    {.name = "label", .kind = CONFIG_TEXT, SETTING(data_label), .otherwise_text = "label",
+     .help = "column of train.csv and test.csv that holds the label"},
+    {.name = "partition", .kind = CONFIG_WORD, SETTING(partition), .words = partition_words,
+     .otherwise = TRAIN_CONTIGUOUS,
+     .help = "how clients share the training rows: slices of the file, of the shuffled rows, each "
+             "class in Dirichlet proportions, or shards of few classes"},
+    {.name = "alpha", .kind = CONFIG_NUMBER, SETTING(alpha), RANGE(0, 1000000), .above_min = true,
+     .otherwise = 0.5, .help = "of partition dirichlet: 0.1 is very uneven, 100 hardly"},
+    {.name = "min_samples", .kind = CONFIG_INTEGER, SETTING(min_samples), RANGE(1, UINT32_MAX),
+     .otherwise = 1, .help = "fewest training rows that a client may have"},
+    {.name = "shards_per_client", .kind = CONFIG_INTEGER, SETTING(shards_per_client),
+     RANGE(1, 1000000), .otherwise = 2, .help = "of partition shards"},
 };
 static const struct config_field train[] = {
     {.name = "type", .kind = CONFIG_WORD_TEXT, SETTING(train_type), .words = trainer_words,
@@ -62,6 +86,8 @@ static const struct config_field train[] = {
      .above_min = true, .otherwise = 0.1, .help = "step size of gradient descent"},
     {.name = "momentum", .kind = CONFIG_NUMBER, SETTING(momentum), RANGE(0, 1), .below_max = true,
      .otherwise = 0.9, .help = "share of the last step that goes into the next"},
+    {.name = "proximal_mu", .kind = CONFIG_NUMBER, SETTING(proximal_mu), RANGE(0, 1000000),
+     .help = "FedProx: weight of the pull back to the round's model; 0: none"},
     {.name = "threads", .kind = CONFIG_INTEGER, SETTING(train_threads), RANGE(0, 256),
      .help = "threads with which a client encrypts; 0: one per processor"},
 };

@@ -434,8 +434,10 @@ static json_t *round_line(const struct aggregator *a)
         a->entry.fold_s, "decrypt_s", a->entry.decrypt_s, "largest_samples",
         (json_int_t)a->largest_samples, "frames", a->contributions);
     if (line != NULL && a->metrics.samples > 0) {
-        json_object_set_new(line, "accuracy",
-                            json_real((double)a->metrics.correct / (double)a->metrics.samples));
+        if (!a->metrics.no_classes) {
+            json_object_set_new(line, "accuracy",
+                                json_real((double)a->metrics.correct / (double)a->metrics.samples));
+        }
         json_object_set_new(line, "loss", json_real(a->metrics.loss));
     }
     return line;
@@ -459,7 +461,9 @@ static int write_line(struct aggregator *a, struct cairn_problem *why)
 static void say_round(struct aggregator *a)
 {
     char accuracy[48] = "", kept[64] = "";
-    if (a->metrics.samples > 0) {
+    if (a->metrics.samples > 0 && a->metrics.no_classes) {
+        snprintf(accuracy, sizeof accuracy, ", loss %.6g", a->metrics.loss);
+    } else if (a->metrics.samples > 0) {
         snprintf(accuracy, sizeof accuracy, ", accuracy %.4f",
                  (double)a->metrics.correct / (double)a->metrics.samples);
     }

@@ -717,6 +717,10 @@ static void client_status(struct role *role, json_t *into)
     }
     pthread_mutex_unlock(&c->lock);
     json_object_set_new(into, "samples", json_integer((json_int_t)c->trainer->samples));
+    if (c->trainer->fingerprint != NULL) {
+        json_object_set_new(into, "samples_fingerprint",
+                            json_string(c->trainer->fingerprint));
+    }
     json_object_set_new(into, "parameters", json_string(c->plan.he.id));
 }
 
@@ -882,6 +886,9 @@ int client_new(struct fed_assignment *assignment, const struct role_host *host, 
     if (err == 0) {
         err = roundlog_init(&c->log, host, assignment->self.address, "client", s->experiment);
         c->log_ready = err == 0;
+    }
+    if (err == 0) {
+        roundlog_set_fingerprint(&c->log, c->trainer->fingerprint);
     }
     if (err != 0) {
         if (why->code == 0) {

@@ -15,6 +15,7 @@
 #include <time.h>
 
 #include "answer.h"
+#include "builtin.h"
 #include "client.h"
 #include "digest.h"
 #include "json.h"
@@ -138,14 +139,15 @@ static int builtin_trainer(const struct fed_settings *s, const char *data_dir,
                            struct cairn_problem *why)
 {
     const struct train_builtin_options options = {
-        .data_dir = data_dir,
-        .resize = s->resize,
+        .data = fed_train_data(s, data_dir),
+        .model = s->model,
         .layers = s->n_layers == 0 ? NULL : s->layers,
         .n_layers = s->n_layers,
         .epochs = s->epochs,
         .batch = s->batch,
         .learning_rate = (float)s->learning_rate,
         .momentum = (float)s->momentum,
+        .proximal_mu = (float)s->proximal_mu,
         .client_number = client_number,
         .client_index = index,
     };

@@ -4,6 +4,7 @@
 
 #include <pthread.h>
 
+#include "digest.h"
 #include "role.h"
 
 /**
@@ -14,6 +15,8 @@
  *    "peak_rss_bytes", "iteration": [{"round", "start_time", "end_time", "byte_received",
  *    "byte_send", "wall_s", "fetch_s", "train_s", "encrypt_s", "fold_s", "send_s", "journal_s",
  *    "decrypt_s", "commit_s", "wait_s", "peak_rss_bytes", "frames", "contributors", "saturated"}]}
+ *
+ * and a client's also has "samples_fingerprint": which rows of the data set it trains on.
  *
  * Times are RFC 3339 UTC with microseconds, durations seconds; wall_s is from start to
  * end, and wait_s what the others do not explain of it. Bytes are those of request and answer bodies
@@ -48,11 +51,14 @@ struct roundlog {
     uint64_t received_before, sent_before; /* traffic that is already in an entry */
     uint64_t received_start, sent_start;   /* traffic before this experiment */
     bool finished, warned;
+    char fingerprint[DIGEST_HEX_SIZE]; /* of a client's rows; "" = none */
 };
 
 /** @param address  this node's as the config has it.  @retval CAIRN_ERR_NO_MEMORY */
 CAIRN_MUST_CHECK int roundlog_init(struct roundlog *log, const struct role_host *host,
                                    const char *address, const char *role, const char *experiment);
+/** Right after roundlog_init. @param fingerprint  NULL: none */
+void roundlog_set_fingerprint(struct roundlog *log, const char *fingerprint);
 void roundlog_release(struct roundlog *log);
 void roundlog_add(struct roundlog *log, const struct roundlog_entry *entry);
 /** The experiment is over: bytes since the last entry are added to it. Idempotent. */

@@ -106,8 +106,9 @@ json_t *run_summary(const struct run_result *r)
         return NULL;
     }
     const bool evaluated = r->metrics.samples > 0;
-    set_or_null(doc, "accuracy", evaluated,
-                evaluated ? (double)r->metrics.correct / (double)r->metrics.samples : 0);
+    const bool counted = evaluated && !r->metrics.no_classes;
+    set_or_null(doc, "accuracy", counted,
+                counted ? (double)r->metrics.correct / (double)r->metrics.samples : 0);
     set_or_null(doc, "loss", evaluated, r->metrics.loss);
     set_or_null(doc, "failure_log2", isfinite(he->failure_log2), he->failure_log2);
     set_or_null(doc, "security_bits", encrypted, he->security_bits);

@@ -22,12 +22,14 @@ struct train_metrics {
 struct eval_metrics {
     uint64_t samples; /* 0 = there was nothing to evaluate on */
     uint64_t correct;
-    double loss;      /* mean cross-entropy */
+    bool no_classes;  /* a regression: nothing is counted as correct */
+    double loss;      /* mean cross-entropy; of a regression the mean squared error */
 };
 
 struct trainer {
     const struct model_shape *shape; /* owned by the trainer */
     uint64_t samples;                /* training samples of this client's slice; evaluator: 0 */
+    const char *fingerprint;         /* of the places of its rows in the data set; NULL: none */
     bool needs_model;                /* false: a client need not keep the model that it is sent */
     bool by_run;                     /* it tells its update run by run instead of a trained model */
     void *state;
@@ -56,37 +58,5 @@ struct trainer {
                     struct cairn_problem *why);
     void (*free)(struct trainer *self);
 };
-
-/** What the built-in trainer needs to know; all borrowed for the call. */
-struct train_builtin_options {
-    const char *data_dir;    /* folder with the four IDX files, raw or gzip */
-    unsigned resize;         /* side length the images are scaled to; 0 = as they are */
-    const size_t *layers;    /* layer sizes, input to output; NULL = features, 128, 10 */
-    size_t n_layers;         /* 0 with NULL */
-    unsigned epochs;         /* a round */
-    unsigned batch;
-    float learning_rate;
-    float momentum;
-    uint32_t client_number;  /* clients that share the data; 0 = evaluator: the test set, whole */
-    uint32_t client_index;   /* 0 .. client_number-1 */
-};
-
-/**
- * The built-in trainer: a multilayer perceptron on IDX data (nn/, data/).
- * An evaluator in whose folder there is no test data at all evaluates nothing (0 samples), if `layers` tells
- * it the shape.
- * @retval CAIRN_ERR_DATA  a file is missing or not what it should be, or the layers do not fit the
- *                         data
- */
-CAIRN_MUST_CHECK int train_builtin_new(const struct train_builtin_options *options,
-                                       struct trainer **out, struct cairn_problem *why);
-
-/**
- * Shape of the built-in model from its layer sizes: "layer1.weight" [out, in],
- * "layer1.bias" [out], "layer2.weight", ...
- * @retval CAIRN_ERR_DATA  fewer than two sizes, or a size of 0
- */
-CAIRN_MUST_CHECK int train_builtin_shape(const size_t *layers, size_t n_layers,
-                                         struct model_shape *out, struct cairn_problem *why);
 
 #endif

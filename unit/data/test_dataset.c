@@ -59,14 +59,14 @@ static void test_dataset__facts(void **state)
     assert_int_equal(dataset_facts_read(&source, &facts, &why), 0);
     assert_int_equal(facts.train_rows, 23);
     assert_int_equal(facts.test_rows, 11);
-    assert_int_equal(facts.height, 4);
-    assert_int_equal(facts.width, 6);
-    assert_int_equal(facts.features, 24);
+    assert_int_equal(facts.form.height, 4);
+    assert_int_equal(facts.form.width, 6);
+    assert_int_equal(facts.form.features, 24);
     assert_int_equal(facts.classes, 10);
     source.resize = 3;
     source.classes = 26;
     assert_int_equal(dataset_facts_read(&source, &facts, &why), 0);
-    assert_int_equal(facts.features, 9);
+    assert_int_equal(facts.form.features, 9);
     assert_int_equal(facts.classes, 26);
 }
 
@@ -86,8 +86,8 @@ static void test_dataset__facts_refuse_other_test_images(void **state)
 static void assert_row(const struct dataset *set, size_t i, size_t row)
 {
     assert_int_equal(set->labels[i], row % 10);
-    for (size_t p = 0; p < set->features; p++) {
-        assert_int_equal(set->pixels[i * set->features + p], pixel_of(row, p));
+    for (size_t p = 0; p < set->form.features; p++) {
+        assert_int_equal(set->pixels[i * set->form.features + p], pixel_of(row, p));
     }
 }
 
@@ -143,7 +143,7 @@ static void test_dataset__resizes(void **state)
     source.resize = 3;
     assert_int_equal(dataset_load(&source, DATASET_TRAIN, 2, 1, &set, &why), 0);
     assert_int_equal(set.rows, 12);
-    assert_int_equal(set.features, 9);
+    assert_int_equal(set.form.features, 9);
     for (size_t i = 0; i < set.rows; i++) {
         for (size_t p = 0; p < sizeof image; p++) {
             image[p] = pixel_of(11 + i, p);

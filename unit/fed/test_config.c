@@ -134,6 +134,25 @@ static const struct bad bad_members[] = {
     {TRAIN, "\"model\": {\"params\": @10000000001}",
      "model.params: 10000000001 is too large; allowed: a whole number, 1 .. 10000000000", 1},
     {"\"epochs\": 2", "\"step_s\": @-1", "train.step_s: -1 is too small", 1},
+    {TRAIN, "\"model\": {\"type\": @\"cnm\"}",
+     "model.type: \"cnm\" is not known; allowed: \"mlp\", \"logistic\", \"linear\", \"cnn\"; did you "
+     "mean \"cnn\"?", 1},
+    {TRAIN, "\"model\": {\"type\": \"logistic\", \"layers\": @[4, 5, 6]}",
+     "model.layers: 3 layer sizes; logistic regression has 2: features, classes", 1},
+    {TRAIN, "\"model\": {\"type\": \"linear\", \"layers\": @[4, 2]}",
+     "model.layers: linear regression has one output, not 2", 1},
+    {TRAIN, "\"model\": {\"type\": \"cnn\", \"layers\": @[64, 2, 2, 2, 2]}",
+     "model.layers: images of 8 x 8 are too small", 1},
+    {"\"epochs\": 2", "\"proximal_mu\": @-0.1", "train.proximal_mu: -0.1 is too small", 1},
+    {TRAIN, "\"data\": {\"partition\": @\"dirichlett\"}", "did you mean \"dirichlet\"?", 1},
+    {TRAIN, "\"data\": {\"alpha\": @0}",
+     "data.alpha: 0 is too small; allowed: a number, above 0 .. ", 1},
+    {TRAIN, "\"data\": {\"alpha\": @-1}", "data.alpha: -1 is too small", 1},
+    {TRAIN, "\"data\": {\"min_samples\": @0}", "data.min_samples: 0 is too small", 1},
+    {TRAIN, "\"data\": {\"shards_per_client\": @0}", "data.shards_per_client: 0 is too small", 1},
+    {TRAIN, "\"data\": {\"label\": @\"\"}", "data.label", 1},
+    {TRAIN, "\"model\": {\"type\": \"linear\"}, \"data\": {\"partition\": @\"shards\"}",
+     "data.partition: shards goes by classes, and model.type linear has none", 1},
     {TRAIN, "\"seed\": @-1",
      "seed: -1 is too small; allowed: a whole number, 0 .. 9007199254740992", 1},
     {TRAIN, "\"seed\": @9007199254740993", "seed: 9007199254740993 is too large", 1},
@@ -465,6 +484,11 @@ static void test_config__defaults(void **state)
     assert_int_equal(s->n_layers, 0);
     assert_string_equal(s->data_dir, "data");
     assert_int_equal(s->resize, 0);
+    assert_int_equal(s->model, TRAIN_MLP);
+    assert_int_equal(s->partition, TRAIN_CONTIGUOUS);
+    assert_string_equal(s->data_label, "label");
+    assert_true(s->alpha == 0.5 && s->min_samples == 1 && s->shards_per_client == 2);
+    assert_true(s->proximal_mu == 0);
     assert_string_equal(s->train_type, "builtin");
     assert_true(s->params == 1000000 && s->step_s == 0);
     assert_int_equal(s->epochs, 2);
@@ -546,7 +570,9 @@ static void test_config__every_setting(void **state)
         TRAIN,
         "\"experiment\": \"A_b-c.9\", \"seed\": 9007199254740992, \"model\": {\"layers\": [1, "
         "1000000], \"params\": 10000000000}, "
-        "\"data\": {\"dir\": \"/d\", \"resize\": 1024}, \"train\": {\"type\": \"synthetic\", "
+        "\"data\": {\"dir\": \"/d\", \"resize\": 1024, \"label\": \"y\", "
+        "\"partition\": \"shards\", \"alpha\": 1e-9, \"min_samples\": 4294967295, "
+        "\"shards_per_client\": 1000000}, \"train\": {\"type\": \"synthetic\", "
         "\"step_s\": 0.5, \"epochs\": 1e3, "
         "\"batch\": 65536, \"learning_rate\": 100, \"momentum\": 0}, \"encryption\": {\"profile\": "
         "\"bfv\", \"key_holder\": \"aggregator\", \"value_bits\": 2}, \"round\": {\"deadline_s\": "
@@ -569,6 +595,10 @@ static void test_config__every_setting(void **state)
     assert_true(c.settings.params == 10000000000 && c.settings.step_s == 0.5);
     assert_string_equal(c.settings.train_type, "synthetic");
     assert_int_equal(c.settings.resize, 1024);
+    assert_int_equal(c.settings.partition, TRAIN_SHARDS);
+    assert_string_equal(c.settings.data_label, "y");
+    assert_true(c.settings.alpha == 1e-9 && c.settings.min_samples == UINT32_MAX);
+    assert_int_equal(c.settings.shards_per_client, 1000000);
     assert_int_equal(c.settings.epochs, 1000);
     assert_int_equal(c.settings.profile, HE_BFV);
     assert_int_equal(c.settings.batch_bytes, 268435456);

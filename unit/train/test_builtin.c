@@ -12,7 +12,8 @@
 #include <math.h>
 
 #include "../data/idx_files.h"
-#include "trainer.h"
+#include "builtin.h"
+#include "digest.h"
 
 enum { SIDE = 10, TRAIN_ROWS = 603, TEST_ROWS = 50 };
 
@@ -53,7 +54,7 @@ static int teardown(void **state)
 static struct train_builtin_options usual(uint32_t clients, uint32_t index)
 {
     return (struct train_builtin_options){
-        .data_dir = folder,
+        .data = {.dir = folder},
         .epochs = 2,
         .batch = 16,
         .learning_rate = 0.05f,
@@ -101,11 +102,13 @@ static void assert_refused(const struct train_builtin_options *options, const ch
 static void test_builtin__shape(void **state)
 {
     static const size_t layers[] = {784, 128, 10};
+    const struct train_shape three = {.layers = layers, .n_layers = 3};
+    const struct train_shape one = {.layers = layers, .n_layers = 1};
     struct model_shape shape = {0};
     struct cairn_problem why;
 
     (void)state;
-    assert_int_equal(train_builtin_shape(layers, 3, &shape, &why), 0);
+    assert_int_equal(train_builtin_shape(&three, &shape, &why), 0);
     assert_int_equal(shape.n_tensors, 4);
     assert_int_equal(shape.n_params, 101770);
     assert_string_equal(shape.tensors[0].name, "layer1.weight");
@@ -116,7 +119,7 @@ static void test_builtin__shape(void **state)
     assert_int_equal(shape.tensors[3].n_dims, 1);
     assert_int_equal(shape.tensors[3].offset, 101760);
     model_shape_release(&shape);
-    assert_int_equal(train_builtin_shape(layers, 1, &shape, &why), CAIRN_ERR_DATA);
+    assert_int_equal(train_builtin_shape(&one, &shape, &why), CAIRN_ERR_DATA);
     assert_int_equal(shape.n_tensors, 0);
 }
 
@@ -161,7 +164,7 @@ static void test_builtin__evaluator_without_data(void **state)
 
     (void)state;
     (void)snprintf(path, sizeof path, "%s/nothing-here", folder);
-    options.data_dir = path;
+    options.data.dir = path;
     assert_refused(&options, "t10k-images");
     options.layers = layers;
     options.n_layers = 3;
@@ -264,7 +267,7 @@ static void test_builtin__resize_and_layers(void **state)
     struct trainer *client;
 
     (void)state;
-    options.resize = 5;
+    options.data.resize = 5;
     client = must_make(&options);
     assert_int_equal(client->shape->tensors[0].dims[1], 25);
     client->free(client);
@@ -353,6 +356,114 @@ static void test_builtin__divergence_is_an_error(void **state)
     client->free(client);
 }
 
+/* Default layers of every type, and of images their height and width. */
+static void test_builtin__models(void **state)
+{
+    static const size_t n_params[] = {100 * 128 + 128 + 1280 + 10, 1010, 101,
+                                      160 + 4640 + 32 * 1 * 128 + 128 + 1290};
+
+    (void)state;
+    /* 10 x 10: 8, 4, 2, 1 */
+    for (enum train_model model = TRAIN_MLP; model <= TRAIN_CNN; model++) {
+        struct train_builtin_options options = usual(2, 1);
+        struct eval_metrics before, after;
+        struct cairn_problem why;
+        struct trainer *client;
+        float *global, *local;
+
+        options.model = model;
+        options.epochs = 6;
+        options.learning_rate = 0.01f;
+        options.data.partition = TRAIN_IID;
+        client = must_make(&options);
+        assert_int_equal(client->shape->n_params, n_params[model]);
+        global = malloc(n_params[model] * sizeof *global);
+        local = malloc(n_params[model] * sizeof *local);
+        client->initial(client, 1, global);
+        must_train(client, global, local, 1, 1, 1);
+        assert_int_equal(client->evaluate(client, global, &before, &why), 0);
+        assert_int_equal(client->evaluate(client, local, &after, &why), 0);
+        assert_true(after.loss < before.loss / 2);
+        assert_int_equal(after.no_classes, model == TRAIN_LINEAR);
+        assert_true(model == TRAIN_LINEAR ? after.correct == 0 : after.correct > TEST_ROWS / 3);
+        free(global);
+        free(local);
+        client->free(client);
+    }
+}
+
+static double distance(const float *a, const float *b, size_t n)
+{
+    double sum = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        sum += ((double)a[i] - (double)b[i]) * ((double)a[i] - (double)b[i]);
+    }
+    return sqrt(sum);
+}
+
+/* The pull is to the model that the round began with, whichever that is. */
+static void test_builtin__proximal_term(void **state)
+{
+    struct train_builtin_options options = usual(1, 0);
+    double moved[2];
+
+    (void)state;
+    options.momentum = 0;
+    for (int i = 0; i < 2; i++) {
+        struct trainer *client;
+        float *global, *local;
+        size_t n;
+
+        options.proximal_mu = i == 0 ? 0 : 5;
+        client = must_make(&options);
+        n = client->shape->n_params;
+        global = malloc(n * sizeof *global);
+        local = malloc(n * sizeof *local);
+        client->initial(client, 3, global);
+        must_train(client, global, local, 1, 1, 0);
+        memcpy(global, local, n * sizeof *global);
+        must_train(client, global, local, 1, 2, 0);
+        moved[i] = distance(global, local, n);
+        free(global);
+        free(local);
+        client->free(client);
+    }
+    assert_true(moved[1] > 0 && moved[1] < moved[0] / 2);
+    options.proximal_mu = -1;
+    assert_refused(&options, "proximal");
+}
+
+static void test_builtin__partitions(void **state)
+{
+    char hex[4][DIGEST_HEX_SIZE];
+
+    (void)state;
+    for (enum train_partition kind = TRAIN_CONTIGUOUS; kind <= TRAIN_SHARDS; kind++) {
+        uint64_t rows = 0;
+        for (uint32_t k = 0; k < 3; k++) {
+            struct train_builtin_options options = usual(3, k);
+            struct trainer *client;
+            options.data.partition = kind;
+            options.data.alpha = 1;
+            options.data.shards_per_client = 2;
+            client = must_make(&options);
+            rows += client->samples;
+            assert_int_equal(strlen(client->fingerprint), DIGEST_HEX_SIZE - 1);
+            (void)snprintf(hex[kind], sizeof hex[kind], "%s", client->fingerprint);
+            client->free(client);
+        }
+        assert_int_equal(rows, TRAIN_ROWS);
+        for (enum train_partition other = TRAIN_CONTIGUOUS; other < kind; other++) {
+            assert_string_not_equal(hex[kind], hex[other]);
+        }
+    }
+    struct train_builtin_options options = usual(3, 0);
+    options.data.partition = TRAIN_SHARDS;
+    options.data.shards_per_client = 300;
+    assert_refused(&options, "data.shards_per_client");
+}
+
 int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(test_builtin__##name, setup, teardown)
@@ -367,6 +478,9 @@ int main(void)
         CASE(batch_larger_than_the_slice),
         CASE(refuses_options),
         CASE(divergence_is_an_error),
+        CASE(models),
+        CASE(proximal_term),
+        CASE(partitions),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

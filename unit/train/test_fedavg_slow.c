@@ -15,11 +15,11 @@
 
 #include <stdlib.h>
 
+#include "builtin.h"
 #include "clock.h"
 #include "dataset.h"
 #include "quantiser.h"
 #include "sizes.h"
-#include "trainer.h"
 
 enum { CLIENTS = 12, ROUNDS = 10, SEED = 1 };
 
@@ -39,7 +39,7 @@ struct federation {
 static struct trainer *new_trainer(const char *dir, uint32_t clients, uint32_t index)
 {
     const struct train_builtin_options options = {
-        .data_dir = dir,
+        .data = {.dir = dir},
         .epochs = 1,
         .batch = 32,
         .learning_rate = 0.1f,
