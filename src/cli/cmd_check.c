@@ -12,6 +12,7 @@
 #include "json.h"
 #include "liveness.h"
 #include "loopback.h"
+#include "shares.h"
 #include "table.h"
 
 #define SECURITY_SOURCE                                                                            \
@@ -384,8 +385,9 @@ static void print_settings(const json_t *document)
     }
 }
 
-static void print_document(const json_t *document, const struct fed_tree *tree)
+static void print_document(const json_t *document, const struct fed_config *config)
 {
+    const struct fed_tree *tree = &config->tree;
     bool open[MOST_DEPTH] = {false};
     printf("experiment %s: valid; %lld rounds, %lld clients, %lld switches\n\n",
            json_get_text(document, "experiment", "?"), json_get_int(document, "rounds", 0),
@@ -394,6 +396,7 @@ static void print_document(const json_t *document, const struct fed_tree *tree)
     print_parameters(document);
     print_round(document);
     print_nodes(document);
+    shares_print(json_object_get(document, "shares"), &config->settings);
     print_settings(document);
     if (json_array_size(json_object_get(document, "warnings")) > 0) {
         printf("\n%zu warning(s), see above\n",
@@ -426,18 +429,21 @@ static int check(struct cli *cli, const char *path, const struct fed_config *con
                  const json_t *written, const char *data_dir, struct cairn_problem *why)
 {
     struct estimate e;
-    int error = estimate_init(&e, config, data_dir ? data_dir : config->settings.data_dir, why);
+    int error = estimate_init(&e, config, data_dir, why);
     if (error) {
         return error;
     }
     warn_of_memory(cli, path, config, &e);
     json_t *document = make_document(cli, config, written, &e);
-    if (!document) {
-        error = cli_no_memory(why);
-    } else if (cli->json) {
-        error = cli_print_json(cli, json_incref(document), why);
-    } else {
-        print_document(document, &config->tree);
+    json_t *shares = NULL;
+    error = document ? shares_make(config, data_dir, &shares, why) : cli_no_memory(why);
+    if (!error) {
+        (void)json_object_set_new(document, "shares", shares);
+        if (cli->json) {
+            error = cli_print_json(cli, json_incref(document), why);
+        } else {
+            print_document(document, config);
+        }
     }
     json_decref(document);
     estimate_release(&e);
@@ -460,7 +466,8 @@ int cmd_check(struct cli *cli, int argc, char **argv, struct cairn_problem *why)
     error = cli_read_config(cli, argv[0], &text, &config, why);
     if (!error) {
         json_t *written = cli_config_document(buf_span(&text), argv[0], why);
-        error = written ? check(cli, argv[0], &config, written, data_dir, why) : CAIRN_ERR_CONFIG;
+        error = written ? check(cli, argv[0], &config, written,
+                                data_dir ? data_dir : config.settings.data_dir, why) : CAIRN_ERR_CONFIG;
         json_decref(written);
         fed_config_release(&config);
     }
