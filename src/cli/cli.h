@@ -127,6 +127,7 @@ CLI_COMMAND(cmd_compare);
 CLI_COMMAND(cmd_decrypt);
 CLI_COMMAND(cmd_demo);
 CLI_COMMAND(cmd_encrypt);
+CLI_COMMAND(cmd_eval);
 CLI_COMMAND(cmd_inspect);
 CLI_COMMAND(cmd_keygen);
 CLI_COMMAND(cmd_log);

@@ -37,6 +37,8 @@ static const struct cli_command commands[] = {
      "add --out SUM UPDATE... [options]"},
     {"decrypt", cmd_decrypt, "a sum becomes the weighted mean of its models",
      "decrypt --key SECRET --in SUM --out MODEL [options]"},
+    {"eval", cmd_eval, "how good a model is on a test set",
+     "eval MODEL [config.json] [--data-dir DIR] [options]"},
     {"inspect", cmd_inspect, "tell what a file is and what is in it", "inspect FILE [options]"},
 };
 

@@ -13,7 +13,8 @@ enum train_partition { TRAIN_CONTIGUOUS, TRAIN_IID, TRAIN_DIRICHLET, TRAIN_SHARD
 /** The built-in model. Plain value; `layers` is borrowed. */
 struct train_shape {
     enum train_model type;
-    const size_t *layers; /* sizes, input to output, as nn/network.h has them; NULL: the default */
+    const size_t *layers; /* sizes, input to output, as nn/network.h has them; NULL: the default.
+                           * The first may be 0: the features of the data */
     size_t n_layers;      /* 0 with NULL */
     size_t features;      /* of the data, where it is known; else 0 */
     size_t height, width; /* of its images, where it is known and has some; else 0 */
@@ -66,6 +67,17 @@ size_t train_builtin_layers(enum train_model type, size_t features,
  */
 CAIRN_MUST_CHECK int train_builtin_shape(const struct train_shape *shape, struct model_shape *out,
                                          struct cairn_problem *why);
+
+enum { TRAIN_MAX_LAYERS = 64 };
+/**
+ * The reverse: which built-in model has tensors of these names and shapes. The first of the layers is
+ * 0 for a CNN, whose tensors do not tell how large its images are.
+ * @param[out] layers  room for TRAIN_MAX_LAYERS
+ * @retval CAIRN_ERR_DATA  none
+ */
+CAIRN_MUST_CHECK int train_builtin_recognise(const struct model_shape *shape,
+                                             enum train_model *type, size_t *layers,
+                                             size_t *n_layers, struct cairn_problem *why);
 
 struct dataset_source;
 /**

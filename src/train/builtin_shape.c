@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Between a config's words and the floors below: layers, tensors, and which data. */
+#include <stdio.h>
 #include <string.h>
 
 #include "builtin_shape.h"
@@ -13,6 +14,8 @@ _Static_assert((int)TRAIN_CONTIGUOUS == (int)PARTITION_CONTIGUOUS &&
                    (int)TRAIN_DIRICHLET == (int)PARTITION_DIRICHLET &&
                    (int)TRAIN_SHARDS == (int)PARTITION_SHARDS,
                "the words of data.partition");
+
+_Static_assert((int)TRAIN_MAX_LAYERS == (int)NETWORK_MAX_SIZES, "as many as a network can have");
 
 /* One hidden layer of 128, and half of the channels that McMahan et al. (AISTATS 2017) gave MNIST's
  * CNN: what a client sends is a fifteenth of their model. */
@@ -47,7 +50,8 @@ static int check_fit(const struct train_shape *shape, struct cairn_problem *why)
 {
     const bool image = shape->height > 0;
 
-    if (shape->n_layers == 0 || shape->features == 0 || shape->layers[0] == shape->features) {
+    if (shape->n_layers == 0 || shape->features == 0 || shape->layers[0] == 0 ||
+        shape->layers[0] == shape->features) {
         return 0;
     }
     if (image) {
@@ -77,6 +81,7 @@ int builtin_spec(const struct train_shape *shape, struct builtin_spec *out,
     out->n = shape->n_layers;
     if (out->n > 0) {
         memcpy(out->sizes, shape->layers, out->n * sizeof *out->sizes);
+        out->sizes[0] = out->sizes[0] > 0 ? out->sizes[0] : shape->features;
     } else {
         out->n = train_builtin_layers(shape->type, shape->features, out->sizes);
     }
@@ -121,6 +126,78 @@ int train_builtin_shape(const struct train_shape *wanted, struct model_shape *ou
     *out = shape;
     return 0;
 }
+
+/* ---- from tensors to layers ---- */
+
+/* The weight of a layer of that name, or NULL. */
+static const struct model_tensor *weight_of(const struct model_shape *shape, const char *layer)
+{
+    char name[MODEL_NAME_SIZE];
+
+    (void)snprintf(name, sizeof name, "%s.weight", layer);
+    for (size_t t = 0; t < shape->n_tensors; t++) {
+        if (strcmp(shape->tensors[t].name, name) == 0 && shape->tensors[t].n_dims >= 2) {
+            return &shape->tensors[t];
+        }
+    }
+    return NULL;
+}
+
+/* @return how many sizes; 0: it is no MLP */
+static size_t recognise_mlp(const struct model_shape *shape, size_t *layers)
+{
+    const struct model_tensor *weight;
+    char name[32] = "layer1";
+    size_t n = 0;
+
+    while (n + 1 < TRAIN_MAX_LAYERS && (weight = weight_of(shape, name))) {
+        layers[n] = (size_t)weight->dims[1];
+        layers[++n] = (size_t)weight->dims[0];
+        (void)snprintf(name, sizeof name, "layer%zu", n + 1);
+    }
+    return n > 0 ? n + 1 : 0;
+}
+
+static size_t recognise_cnn(const struct model_shape *shape, size_t *layers)
+{
+    static const char *const names[] = {"conv1", "conv2", "fc1", "fc2"};
+
+    layers[0] = 0;
+    for (size_t l = 0; l < 4; l++) {
+        const struct model_tensor *weight = weight_of(shape, names[l]);
+        if (!weight) {
+            return 0;
+        }
+        layers[l + 1] = (size_t)weight->dims[0];
+    }
+    return 5;
+}
+
+int train_builtin_recognise(const struct model_shape *shape, enum train_model *type,
+                            size_t *layers, size_t *n_layers, struct cairn_problem *why)
+{
+    const struct model_tensor *linear = weight_of(shape, "linear");
+
+    *type = TRAIN_MLP;
+    *n_layers = recognise_mlp(shape, layers);
+    if (*n_layers == 0) {
+        *type = TRAIN_CNN;
+        *n_layers = recognise_cnn(shape, layers);
+    }
+    if (*n_layers == 0 && linear) {
+        *type = linear->dims[0] == 1 ? TRAIN_LINEAR : TRAIN_LOGISTIC;
+        layers[0] = (size_t)linear->dims[1];
+        layers[1] = (size_t)linear->dims[0];
+        *n_layers = 2;
+    }
+    return *n_layers > 0 ? 0
+                         : problem_set(why, CAIRN_ERR_DATA,
+                                       "other models are evaluated by the program that trains them",
+                                       "its %zu tensors are not those of a built-in model",
+                                       shape->n_tensors);
+}
+
+/* ---- the data ---- */
 
 void train_builtin_source(const struct train_data *data, enum train_model model, size_t outputs,
                           struct dataset_source *out)

@@ -464,6 +464,46 @@ static void test_builtin__partitions(void **state)
     assert_refused(&options, "data.shards_per_client");
 }
 
+/* From layers to tensors and back. */
+static void test_builtin__recognises_its_models(void **state)
+{
+    static const struct {
+        enum train_model type;
+        size_t layers[5], n;
+    } rows[] = {
+        {TRAIN_MLP, {7, 3}, 2},
+        {TRAIN_MLP, {784, 30, 20, 10}, 4},
+        {TRAIN_LOGISTIC, {13, 2}, 2},
+        {TRAIN_LINEAR, {13, 1}, 2},
+        {TRAIN_CNN, {100, 2, 3, 4, 5}, 5},
+    };
+    const uint64_t dim = 4;
+    struct model_shape other = {0};
+    size_t layers[TRAIN_MAX_LAYERS], n;
+    enum train_model type;
+    struct cairn_problem why = {0};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        const struct train_shape wanted = {
+            .type = rows[i].type, .layers = rows[i].layers, .n_layers = rows[i].n};
+        struct model_shape shape = {0};
+
+        assert_int_equal(train_builtin_shape(&wanted, &shape, &why), 0);
+        assert_int_equal(train_builtin_recognise(&shape, &type, layers, &n, &why), 0);
+        assert_int_equal(type, rows[i].type);
+        assert_int_equal(n, rows[i].n);
+        for (size_t l = 0; l < n; l++) {
+            assert_int_equal(layers[l], type == TRAIN_CNN && l == 0 ? 0 : rows[i].layers[l]);
+        }
+        model_shape_release(&shape);
+    }
+    assert_int_equal(model_shape_add(&other, "linear.weight", &dim, 1, &why), 0);
+    assert_int_equal(train_builtin_recognise(&other, &type, layers, &n, &why), CAIRN_ERR_DATA);
+    assert_non_null(strstr(why.what, "built-in"));
+    model_shape_release(&other);
+}
+
 int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(test_builtin__##name, setup, teardown)
@@ -481,6 +521,7 @@ int main(void)
         CASE(models),
         CASE(proximal_term),
         CASE(partitions),
+        CASE(recognises_its_models),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
