@@ -62,12 +62,11 @@ static json_t *describe(const struct sharing *s, const struct fed_node *node)
     return one;
 }
 
-static bool is_here(const struct fed_settings *settings, const struct dataset_source *source)
+/* Both parts, in whatever state: what is wrong with them is worth knowing now. */
+static bool is_here(const struct fed_settings *settings, const char *dir)
 {
-    struct dataset_facts facts;
-    struct cairn_problem ignored;
-    return strcmp(settings->train_type, "builtin") == 0 &&
-           dataset_facts_read(source, &facts, &ignored) == 0;
+    return strcmp(settings->train_type, "builtin") == 0 && dataset_is_there(dir, DATASET_TRAIN) &&
+           dataset_is_there(dir, DATASET_TEST);
 }
 
 int shares_make(const struct fed_config *config, const char *data_dir, json_t **out,
@@ -76,13 +75,18 @@ int shares_make(const struct fed_config *config, const char *data_dir, json_t **
     const struct fed_tree *tree = &config->tree;
     struct sharing s = {0};
     estimate_source(&config->settings, data_dir, &s.source);
-    if (!is_here(&config->settings, &s.source)) {
+    if (!is_here(&config->settings, data_dir)) {
         *out = json_null();
         return 0;
     }
+    struct dataset_facts facts;
+    int error = dataset_facts_read(&s.source, &facts, why);
+    if (error) {
+        return error;
+    }
     s.classes = s.source.numbers ? 0 : s.source.classes > 0 ? s.source.classes : DATASET_CLASSES;
     json_t *list = json_array();
-    int error = list ? 0 : cli_no_memory(why);
+    error = list ? 0 : cli_no_memory(why);
     for (uint32_t i = 0; !error && i < tree->n_nodes; i++) {
         const struct fed_node *node = &tree->nodes[i];
         if (node->type != FED_CLIENT) {

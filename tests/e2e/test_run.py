@@ -313,7 +313,7 @@ class CommandLine(cairn.CairnCase):
 
     def test_help_of_every_command(self):
         text = self.cairn("--help").out
-        for name in "agg node demo run compare check push status log schema inspect".split():
+        for name in "agg node demo run compare check push status log schema eval inspect".split():
             self.assertIn(f"cairn {name} ", text)
             self.assertIn("--json", self.cairn(name, "--help").out)
 
