@@ -73,11 +73,8 @@ static int take_config(struct cli *cli, struct subject *s, const char *path,
                            "%s: train.type is %s; cairn eval knows the built-in models", path,
                            settings->train_type);
     }
-    const struct train_shape shape = fed_train_shape(settings);
-    s->options.data = fed_train_data(settings, settings->data_dir);
-    s->options.model = shape.type;
-    s->options.layers = shape.layers;
-    s->options.n_layers = shape.n_layers;
+    s->options = fed_train_options(settings, settings->data_dir, 0, 0);
+    s->options.batch = ROWS_AT_ONCE;
     return 0;
 }
 

@@ -139,3 +139,19 @@ struct train_data fed_train_data(const struct fed_settings *s, const char *data_
                                .min_samples = s->min_samples,
                                .shards_per_client = s->shards_per_client};
 }
+
+struct train_builtin_options fed_train_options(const struct fed_settings *s, const char *data_dir,
+                                               uint32_t client_number, uint32_t index)
+{
+    return (struct train_builtin_options){.data = fed_train_data(s, data_dir),
+                                          .model = s->model,
+                                          .layers = s->n_layers == 0 ? NULL : s->layers,
+                                          .n_layers = s->n_layers,
+                                          .epochs = s->epochs,
+                                          .batch = s->batch,
+                                          .learning_rate = (float)s->learning_rate,
+                                          .momentum = (float)s->momentum,
+                                          .proximal_mu = (float)s->proximal_mu,
+                                          .client_number = client_number,
+                                          .client_index = index};
+}

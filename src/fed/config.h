@@ -105,6 +105,11 @@ double fed_grace_s(const struct fed_settings *settings, uint32_t height);
 struct train_shape fed_train_shape(const struct fed_settings *settings);
 /** The data set in this folder, as they have it shared out. Points into both. */
 struct train_data fed_train_data(const struct fed_settings *settings, const char *data_dir);
+/** All that the built-in trainer is told of them. Points into both.
+ * @param client_number, index  as in struct train_builtin_options */
+struct train_builtin_options fed_train_options(const struct fed_settings *settings,
+                                               const char *data_dir, uint32_t client_number,
+                                               uint32_t index);
 /** Share of its own time that a switch leaves its children; in the rest the sums of whoever came
  * last go up. */
 #define FED_DEADLINE_SHARE 0.9

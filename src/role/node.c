@@ -138,19 +138,8 @@ static int builtin_trainer(const struct fed_settings *s, const char *data_dir,
                            uint32_t client_number, uint32_t index, struct trainer **out,
                            struct cairn_problem *why)
 {
-    const struct train_builtin_options options = {
-        .data = fed_train_data(s, data_dir),
-        .model = s->model,
-        .layers = s->n_layers == 0 ? NULL : s->layers,
-        .n_layers = s->n_layers,
-        .epochs = s->epochs,
-        .batch = s->batch,
-        .learning_rate = (float)s->learning_rate,
-        .momentum = (float)s->momentum,
-        .proximal_mu = (float)s->proximal_mu,
-        .client_number = client_number,
-        .client_index = index,
-    };
+    const struct train_builtin_options options =
+        fed_train_options(s, data_dir, client_number, index);
     return train_builtin_new(&options, out, why);
 }
 

@@ -38,9 +38,9 @@ class Data(cairn.CairnCase):
                 text += f"{a!r},{b!r},{2 * a - 3 * b + 1!r}\n"
             self.put(name, text)
 
-    def linear(self, **sections):
+    def linear(self, partition="contiguous", **sections):
         return cairn.make_config(self.net, FOUR, rounds=10, model={"type": "linear", "layers": []},
-                                 data={"label": "y"}, **sections)
+                                 data={"label": "y", "partition": partition}, **sections)
 
     def check(self, config, *arguments, expect=0):
         return self.cairn("check", self.write(config), "--data-dir", self.data, *arguments,
@@ -153,7 +153,7 @@ class Data(cairn.CairnCase):
         shares = self.check(self.linear(), "--json").json["shares"]
         self.assertEqual([share["samples"] for share in shares], [100] * 4)
         self.assertNotIn("classes", shares[0])
-        self.check(self.linear(data={"partition": "shards", "label": "y"}), expect=3)
+        self.check(self.linear(partition="shards"), expect=3)
 
     def test_cnn(self):
         cairn.make_data(self.data, train=400, test=100, side=12)

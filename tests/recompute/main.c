@@ -26,17 +26,8 @@ static int make_builtin(const struct from *from, uint32_t client_number, uint32_
                         struct trainer **out, struct cairn_problem *why)
 {
     const struct fed_settings *s = from->settings;
-    const struct train_builtin_options options = {
-        .data_dir = from->data_dir != NULL ? from->data_dir : s->data_dir,
-        .resize = s->resize,
-        .layers = s->n_layers == 0 ? NULL : s->layers,
-        .n_layers = s->n_layers,
-        .epochs = s->epochs,
-        .batch = s->batch,
-        .learning_rate = (float)s->learning_rate,
-        .momentum = (float)s->momentum,
-        .client_number = client_number,
-        .client_index = index};
+    const struct train_builtin_options options = fed_train_options(
+        s, from->data_dir != NULL ? from->data_dir : s->data_dir, client_number, index);
     return train_builtin_new(&options, out, why);
 }
 
