@@ -56,7 +56,7 @@ static void test_csv__one_table_many_ways(void **state)
     static const char *const ways[] = {
         "a,b,label\n1,-2.5,0\n3e2,4,1\n",
         "a,b,label\r\n1,-2.5,0\r\n3e2,4,1\r\n",
-        "\xef\xbb\xbf" "a,b,label\n1,-2.5,0\n3e2,4,1",
+        "\xef\xbb\xbf\x61,b,label\n1,-2.5,0\n3e2,4,1",
         "\"a\",\"b\",\"label\"\r\n\"1\",\"-2.5\",\"0\"\r\n\"3e2\",\"4\",\"1\"",
         "\xef\xbb\xbf\"a\",b,label\n1 , -2.5,0\t\n +3E+2,\" 4\" ,1\r\n",
     };

@@ -217,6 +217,42 @@ static void test_formats__shares(void **state)
     }
 }
 
+/* However training rows are shared out: whoever evaluates has a slice of the test file. */
+static void test_formats__test_rows_are_slices(void **state)
+{
+    (void)state;
+    write_csv("test.csv", "label");
+    source.partition = (struct partition_rule){.kind = PARTITION_SHARDS, .shards_per_client = 2};
+    for (uint32_t k = 0, row = 0; k < 4; k++) {
+        struct dataset set = must_load(DATASET_TEST, 4, k);
+        for (size_t i = 0; i < set.rows; i++) {
+            assert_int_equal(set.labels[i], row++ % 10);
+        }
+        dataset_release(&set);
+    }
+}
+
+/* Longer than what is turned into numbers at once. */
+static void test_formats__npy_of_wide_rows(void **state)
+{
+    enum { WIDE = 10000 };
+    static double x[2 * WIDE];
+    static const uint8_t y[] = {0, 1};
+    struct dataset set;
+
+    (void)state;
+    for (size_t i = 0; i < 2 * WIDE; i++) {
+        x[i] = (double)i;
+    }
+    write_npy("train-features.npy", "<f8", "2, 10000", x, sizeof x);
+    write_npy("train-labels.npy", "|u1", "2,", y, 2);
+    set = must_load(DATASET_TRAIN, 2, 1);
+    for (size_t i = 0; i < WIDE; i++) {
+        assert_true(set.values[i] == (float)(WIDE + i));
+    }
+    dataset_release(&set);
+}
+
 static void test_formats__numbers_as_labels(void **state)
 {
     struct dataset set;
@@ -359,6 +395,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CASE(same_rows_in_all),
         CASE(shares),
+        CASE(test_rows_are_slices),
+        CASE(npy_of_wide_rows),
         CASE(numbers_as_labels),
         CASE(csv_labels),
         CASE(csv_is_checked_to_its_end),

@@ -423,6 +423,9 @@ static void test_builtin__proximal_term(void **state)
         client->initial(client, 3, global);
         must_train(client, global, local, 1, 1, 0);
         memcpy(global, local, n * sizeof *global);
+        for (size_t p = 0; p < n; p++) {
+            local[p] = NAN; /* nothing is read from there */
+        }
         must_train(client, global, local, 1, 2, 0);
         moved[i] = distance(global, local, n);
         free(global);
