@@ -82,12 +82,12 @@ static json_t *document(const struct roundlog *log)
     double cpu_s;
     uint64_t rss;
     roundlog_usage(&cpu_s, &rss);
-    json_t *doc = json_pack("{s:s, s:s, s:s, s:b, s:I, s:I, s:f, s:I, s:O}", "address",
-                     log->address, "role", log->role, "experiment", log->experiment,
-                     "finished", (int)log->finished, "byte_received",
-                     (json_int_t)(log->received_before - log->received_start), "byte_send",
-                     (json_int_t)(log->sent_before - log->sent_start), "cpu_s", cpu_s,
-                     "peak_rss_bytes", (json_int_t)rss, "iteration", log->entries);
+    json_t *doc = json_pack(
+        "{s:s, s:s, s:s, s:b, s:I, s:I, s:f, s:I, s:O}", "address", log->address, "role", log->role,
+        "experiment", log->experiment, "finished", (int)log->finished, "byte_received",
+        (json_int_t)(log->received_before - log->received_start), "byte_send",
+        (json_int_t)(log->sent_before - log->sent_start), "cpu_s", cpu_s, "peak_rss_bytes",
+        (json_int_t)rss, "iteration", log->entries);
     if (doc != NULL && log->fingerprint[0] != '\0') {
         json_object_set_new(doc, "samples_fingerprint", json_string(log->fingerprint));
     }
