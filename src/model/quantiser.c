@@ -215,9 +215,9 @@ void quantiser_settle_read(const struct quantiser *last, const int32_t *integers
     }
 }
 
-void quantiser_apply_part(const struct model_shape *shape, const double *steps,
-                          uint64_t largest_samples, uint64_t weight, size_t first, size_t n,
-                          const int64_t *sums, float *part, double *largest)
+void quantiser_mean(const struct model_shape *shape, const double *steps, uint64_t largest_samples,
+                    uint64_t weight, size_t first, size_t n, const int64_t *sums, double *mean,
+                    double *largest)
 {
     for (size_t i = 0; i < n;) {
         const struct model_tensor *tensor = model_shape_find(shape, first + i);
@@ -227,11 +227,27 @@ void quantiser_apply_part(const struct model_shape *shape, const double *steps,
         int64_t most = 0; /* largest magnitude of a sum */
 
         for (; i < end; i++) {
-            part[i] = (float)((double)part[i] + (double)sums[i] * unit);
+            mean[i] = (double)sums[i] * unit;
             most = sums[i] > most ? sums[i] : -sums[i] > most ? -sums[i] : most;
         }
         if (largest) {
             largest[t] = fmax(largest[t], (double)most * unit);
+        }
+    }
+}
+
+void quantiser_apply_part(const struct model_shape *shape, const double *steps,
+                          uint64_t largest_samples, uint64_t weight, size_t first, size_t n,
+                          const int64_t *sums, float *part, double *largest)
+{
+    double mean[BLOCK];
+
+    for (size_t at = 0, here; at < n; at += here) {
+        here = n - at < BLOCK ? n - at : BLOCK;
+        quantiser_mean(shape, steps, largest_samples, weight, first + at, here, sums + at, mean,
+                       largest);
+        for (size_t i = 0; i < here; i++) {
+            part[at + i] = (float)((double)part[at + i] + mean[i]);
         }
     }
 }

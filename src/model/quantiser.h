@@ -88,19 +88,27 @@ void quantiser_settle_read(const struct quantiser *last, const int32_t *integers
                            size_t first, size_t n);
 
 /**
- * Add the weighted mean of an opened run to the model.
+ * The weighted mean of an opened run.
  * @param sums     n sums of quantised values, |sum| < 2^53
  * @param weight   samples behind these sums, >= 1 (the frame's own weight)
+ * @param[out] mean        n
+ * @param[in,out] largest  n_tensors: raised to the largest magnitude of the mean seen per tensor;
+ *                         NULL: not asked
+ */
+void quantiser_mean(const struct model_shape *shape, const double *steps, uint64_t largest_samples,
+                    uint64_t weight, size_t first, size_t n, const int64_t *sums, double *mean,
+                    double *largest);
+
+/**
+ * Add the weighted mean of an opened run (quantiser_mean) to the model.
  * @param[in,out] model    n_params; only first .. first+n-1 changes
- * @param[in,out] largest  n_tensors: raised to the largest magnitude of the mean update seen per
- *                         tensor
+ * @param[in,out] largest  n_tensors, or NULL
  */
 void quantiser_apply(const struct model_shape *shape, const double *steps,
                      uint64_t largest_samples, uint64_t weight, size_t first, size_t n,
                      const int64_t *sums, float *model, double *largest);
 
-/** The same for who holds one run and not the model: `part` begins at parameter `first`.
- * @param largest  n_tensors, or NULL */
+/** The same for who holds one run and not the model: `part` begins at parameter `first`. */
 void quantiser_apply_part(const struct model_shape *shape, const double *steps,
                           uint64_t largest_samples, uint64_t weight, size_t first, size_t n,
                           const int64_t *sums, float *part, double *largest);
