@@ -9,6 +9,7 @@
 #include "dataset.h"
 #include "frame.h"
 #include "model_message.h"
+#include "strategy.h"
 #include "quantiser.h"
 #include "sizes.h"
 #include "synthetic.h"
@@ -105,6 +106,7 @@ int estimate_init(struct estimate *e, const struct fed_config *config, const cha
         return error;
     }
     e->model_bytes = model_bytes;
+    e->kept_arrays = fed_strategy_arrays(&config->settings.strategy);
     e->window = fed_plan_window(&e->plan, s->window_bytes, s->batch_bytes);
     e->synthetic = strcmp(s->train_type, "synthetic") == 0;
     e->most_contributors = most_contributors(&he);
@@ -171,8 +173,8 @@ uint64_t estimate_memory(const struct estimate *e, const struct fed_tree *tree, 
     case FED_SWITCH:
         return e->model_bytes + bodies +
                (self->dumb ? 0 : (uint64_t)e->window * payload + e->batch_bytes);
-    case FED_AGGREGATOR: /* the model; to evaluate, the network and its velocity; sums of a frame */
-        return (e->synthetic ? 1 : 3) * e->plan.n_params * sizeof(float) + e->model_bytes + bodies +
+    case FED_AGGREGATOR: /* what the strategy keeps; to evaluate, the network and its velocity; sums of a frame */
+        return (e->kept_arrays + (e->synthetic ? 0 : 2)) * e->plan.n_params * sizeof(float) + e->model_bytes + bodies +
                (uint64_t)e->window * payload + e->plan.frame_params * sizeof(int64_t) +
                e->test_rows * e->features * e->feature_bytes;
     }

@@ -21,6 +21,7 @@ struct estimate {
     uint64_t stream_bytes;      /* one stream's batches in one round: what a client sends */
     uint64_t batch_bytes;       /* the largest batch */
     uint64_t model_bytes;       /* the model on its way down */
+    unsigned kept_arrays;       /* of the model's size, that the strategy keeps: the model is one */
     uint32_t window;            /* frames whose sums a node holds at most */
     uint64_t most_contributors; /* how many clients' sums still fit into a lane */
 };

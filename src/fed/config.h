@@ -35,6 +35,16 @@ enum { FED_LONGEST_S = 86400 }; /* a day: no wait is longer */
 
 enum fed_key_holder { FED_KEY_AGGREGATOR };
 
+/** What the aggregator does with the mean update: strategy.h. Plain value. */
+enum fed_rule { FED_AVG, FED_AVGM, FED_ADAM, FED_YOGI, FED_ADAGRAD };
+struct fed_strategy {
+    enum fed_rule rule;
+    double learning_rate;
+    double momentum;     /* fedavgm */
+    double beta1, beta2; /* fedadam, fedyogi, fedadagrad */
+    double tau;          /* fedadam, fedyogi, fedadagrad */
+};
+
 /** Values of the optional sections; every one has a default. Plain value. */
 struct fed_settings {
     char experiment[FED_NAME_SIZE]; /* letters, digits, '-', '_', '.'; default: the file's name */
@@ -67,6 +77,7 @@ struct fed_settings {
     enum fed_key_holder key_holder;
     unsigned value_bits;
     bool error_feedback; /* what rounding and clamping lost is added in the next round */
+    struct fed_strategy strategy;
     /* round */
     double deadline_s;      /* a round ends with those who have delivered by then */
     double quorum;          /* below 1 a share of the clients, else their number: fed_quorum */

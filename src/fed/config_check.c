@@ -246,6 +246,48 @@ static void check_partition(struct config_reader *r, const struct config_object 
     }
 }
 
+static bool is_written(const struct config_reader *r, const struct config_object *root,
+                       const char *section, const char *name)
+{
+    const uint32_t outer = config_found(root, section);
+    return outer != 0 && config_doc_member(&r->doc, outer, name) != 0;
+}
+
+/* Defaults that hang on the rule: a step of an adaptive rule is about as long as its rate in every element, so 1 is
+ * none; and the paper's FedAdagrad has no momentum (Reddi et al., ICLR 2021, section 5). */
+static void fit_strategy(const struct config_reader *r, const struct config_object *root,
+                         struct fed_strategy *strategy)
+{
+    const bool adaptive = strategy->rule != FED_AVG && strategy->rule != FED_AVGM;
+    if (adaptive && !is_written(r, root, "strategy", "learning_rate")) {
+        strategy->learning_rate = 0.03;
+    }
+    if (strategy->rule == FED_ADAGRAD && !is_written(r, root, "strategy", "beta1")) {
+        strategy->beta1 = 0;
+    }
+}
+
+/* What the chosen rule does not look at. */
+static void warn_of_strategy(struct config_reader *r, const struct config_object *root,
+                             const struct fed_strategy *strategy)
+{
+    static const struct {
+        const char *name;
+        unsigned rules; /* bit by bit */
+    } used[] = {{"momentum", 1U << FED_AVGM},
+                {"beta1", 1U << FED_ADAM | 1U << FED_YOGI | 1U << FED_ADAGRAD},
+                {"beta2", 1U << FED_ADAM | 1U << FED_YOGI},
+                {"tau", 1U << FED_ADAM | 1U << FED_YOGI | 1U << FED_ADAGRAD}};
+    for (size_t i = 0; i < sizeof used / sizeof used[0]; i++) {
+        if (is_written(r, root, "strategy", used[i].name) &&
+            (used[i].rules >> strategy->rule & 1) == 0) {
+            config_warning(r, place_of(r, root, "strategy", used[i].name),
+                           "strategy.%s: has no effect on the strategy in strategy.name",
+                           used[i].name);
+        }
+    }
+}
+
 void config_check_settings(struct config_reader *r, const struct config_object *root,
                            struct fed_settings *settings, uint32_t n_clients)
 {
@@ -260,6 +302,8 @@ void config_check_settings(struct config_reader *r, const struct config_object *
     warn_of_trainer(r, root, settings);
     check_layers(r, root, settings);
     check_partition(r, root, settings);
+    fit_strategy(r, root, &settings->strategy);
+    warn_of_strategy(r, root, &settings->strategy);
     uint32_t profile = place_of(r, root, "encryption", "profile");
     if (settings->profile == HE_NONE && !is_bad(r, profile)) {
         config_warning(r, profile,

@@ -24,17 +24,22 @@
 _Static_assert(HE_NONE == 0 && HE_BFV == 1 && HE_CAPSULE == 2 && HE_SEAL_CKKS == 3,
                "profile_words");
 _Static_assert(FED_KEY_AGGREGATOR == 0, "holder_words");
+_Static_assert(FED_AVG == 0 && FED_AVGM == 1 && FED_ADAM == 2 && FED_YOGI == 3 && FED_ADAGRAD == 4,
+               "rule_words");
 _Static_assert(FED_AGGREGATOR == 0 && FED_SWITCH == 1, "parent_words");
 _Static_assert(TRAIN_MLP == 0 && TRAIN_LOGISTIC == 1 && TRAIN_LINEAR == 2 && TRAIN_CNN == 3,
                "model_words");
 _Static_assert(TRAIN_CONTIGUOUS == 0 && TRAIN_IID == 1 && TRAIN_DIRICHLET == 2 && TRAIN_SHARDS == 3,
                "partition_words");
 _Static_assert(sizeof(enum he_profile) == 4 && sizeof(enum fed_key_holder) == 4 &&
-                   sizeof(enum train_model) == 4 && sizeof(enum train_partition) == 4,
+                   sizeof(enum train_model) == 4 && sizeof(enum train_partition) == 4 &&
+                   sizeof(enum fed_rule) == 4,
                "words are 32 bits");
 static const char *const profile_words[] = {"none", "bfv", "capsule", "seal-ckks",
                                             NULL};
 static const char *const holder_words[] = {"aggregator", NULL};
+static const char *const rule_words[] = {"fedavg", "fedavgm", "fedadam", "fedyogi", "fedadagrad",
+                                         NULL};
 static const char *const parent_words[] = {"aggregator", "switch", NULL};
 static const char *const model_words[] = {"mlp", "logistic", "linear", "cnn", NULL};
 static const char *const partition_words[] = {"contiguous", "iid", "dirichlet", "shards", NULL};
@@ -104,6 +109,26 @@ static const struct config_field encryption[] = {
     {.name = "error_feedback", .kind = CONFIG_BOOL, SETTING(error_feedback), .otherwise = 1,
      .help = "a client adds what rounding and clamping lost to its next update"},
 };
+static const struct config_field strategy[] = {
+    {.name = "name", .kind = CONFIG_WORD, SETTING(strategy.rule), .words = rule_words,
+     .otherwise = FED_AVG, .help = "what the aggregator makes of the mean update of a round"},
+    {.name = "learning_rate", .kind = CONFIG_NUMBER, SETTING(strategy.learning_rate), RANGE(0, 100),
+     .above_min = true, .otherwise = 1,
+     .help = "share of the step that is taken; left out with fedadam, fedyogi and fedadagrad: 0.03"},
+    {.name = "momentum", .kind = CONFIG_NUMBER, SETTING(strategy.momentum), RANGE(0, 1),
+     .below_max = true, .otherwise = 0.9,
+     .help = "fedavgm: share of the last round's step that goes into this one's"},
+    {.name = "beta1", .kind = CONFIG_NUMBER, SETTING(strategy.beta1), RANGE(0, 1),
+     .below_max = true, .otherwise = 0.9,
+     .help = "fedadam, fedyogi, fedadagrad: share of the past in the mean of updates; left out "
+             "with fedadagrad: 0"},
+    {.name = "beta2", .kind = CONFIG_NUMBER, SETTING(strategy.beta2), RANGE(0, 1),
+     .below_max = true, .otherwise = 0.99,
+     .help = "fedadam, fedyogi: share of the past in the mean of squared updates"},
+    {.name = "tau", .kind = CONFIG_NUMBER, SETTING(strategy.tau), RANGE(0, 1), .above_min = true,
+     .otherwise = 0.001,
+     .help = "fedadam, fedyogi, fedadagrad: updates well below it are not scaled up"},
+};
 static const struct config_field round_fields[] = {
     {.name = "deadline_s", .kind = CONFIG_NUMBER, SETTING(deadline_s), RANGE(1, FED_LONGEST_S),
      .otherwise = 600, .help = "seconds after which a round ends with those who have delivered"},
@@ -163,6 +188,8 @@ static const struct config_field settings[] = {
     {.name = "data", SECTION(data), .help = "what it is trained on"},
     {.name = "train", SECTION(train), .help = "how a client trains"},
     {.name = "encryption", SECTION(encryption), .help = "how updates are protected"},
+    {.name = "strategy", SECTION(strategy),
+     .help = "from the mean update to the next model, at the aggregator"},
     {.name = "round", SECTION(round_fields), .help = "when a round ends, and its unit of work"},
     {.name = "server", SECTION(server), .help = "limits of each node's server"},
     {.name = "security", .kind = CONFIG_OBJECT, .help = "has no settings yet"},

@@ -13,6 +13,7 @@
 #include "round.h"
 #include "roundlog.h"
 #include "runfolder.h"
+#include "strategy.h"
 #include "watch.h"
 
 /**
@@ -85,7 +86,8 @@ struct aggregator {
     size_t n_streams;
     struct buf message;      /* piece 0 on its way down */
     uint64_t largest_samples;
-    float *model;    /* n_params */
+    struct model_shape kept; /* of all that the strategy keeps */
+    float *model;    /* kept.n_params, the model first: n_params */
     double *steps;   /* n_tensors */
     double *largest; /* n_tensors: of the last opened update */
     int64_t *sums;   /* frame_params */

@@ -238,8 +238,9 @@ static int open_sum(struct aggregator *a, const struct fed_sum *sum, struct cair
         return err;
     }
     set_model_moves(a, true);
-    quantiser_apply(a->trainer->shape, a->steps, a->largest_samples, sum->weight, first, count,
-                    a->sums, a->model, a->largest);
+    fed_strategy_apply(&a->config->settings.strategy, a->trainer->shape, a->steps,
+                       a->largest_samples, sum->weight, first, count, a->sums, a->model,
+                       a->largest);
     return 0;
 }
 
@@ -508,8 +509,8 @@ static int commit(struct aggregator *a, struct cairn_problem *why)
         err = write_line(a, why);
     }
     return err != 0 ? err
-                    : ledger_commit(a->ledger, a->round.number, a->trainer->shape, a->model,
-                                    a->largest, steps_bytes(a), why);
+                    : ledger_commit(a->ledger, a->round.number, &a->kept, a->model, a->largest,
+                                    steps_bytes(a), why);
 }
 
 static uint64_t end_rounds(struct aggregator *a)

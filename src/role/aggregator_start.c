@@ -44,6 +44,7 @@ static void aggregator_free(struct role *role)
     ledger_close(a->ledger);
     free(a->streams);
     free(a->model);
+    model_shape_release(&a->kept);
     free(a->steps);
     free(a->largest);
     if (a->sums != NULL) {
@@ -66,10 +67,15 @@ static int make_plan(struct aggregator *a, struct cairn_problem *why)
                                     a->config->tree.n_clients, s->batch_bytes, why);
 }
 
-static int make_arrays(struct aggregator *a)
+static int make_arrays(struct aggregator *a, struct cairn_problem *why)
 {
-    const size_t n = a->plan.n_params, tensors = a->trainer->shape->n_tensors;
-    a->model = size_alloc_array(n, sizeof(float));
+    const struct fed_strategy *strategy = &a->config->settings.strategy;
+    const size_t tensors = a->trainer->shape->n_tensors;
+    const int err = fed_strategy_shape(strategy, a->trainer->shape, &a->kept, why);
+    if (err != 0) {
+        return err;
+    }
+    a->model = size_alloc_array(a->kept.n_params, sizeof(float));
     a->steps = size_alloc_array(tensors, sizeof(double));
     a->largest = size_alloc_array(tensors, sizeof(double));
     a->sums = size_alloc_array(a->plan.frame_params, sizeof(int64_t));
@@ -79,6 +85,7 @@ static int make_arrays(struct aggregator *a)
         return CAIRN_ERR_NO_MEMORY;
     }
     a->trainer->initial(a->trainer, a->config->settings.seed, a->model);
+    fed_strategy_begin(strategy, a->plan.n_params, a->model);
     quantiser_choose_steps(a->trainer->shape, a->config->settings.value_bits, NULL, a->steps);
     return 0;
 }
@@ -115,7 +122,7 @@ static int resume_run(struct aggregator *a, struct span text, struct cairn_probl
 {
     const struct fed_settings *s = &a->config->settings;
     struct ledger_state *from = &a->resumed;
-    int err = ledger_resume(a->ledger, a->trainer->shape, a->model, from, why);
+    int err = ledger_resume(a->ledger, &a->kept, a->model, from, why);
     if (err != 0) {
         return err;
     }
@@ -211,7 +218,7 @@ static int make_aggregator(struct aggregator *a, struct span text, enum aggregat
 {
     int err = make_plan(a, why);
     if (err == 0) {
-        err = make_arrays(a);
+        err = make_arrays(a, why);
     }
     if (err == 0) {
         err = make_run(a, text, wanted, why);

@@ -52,6 +52,13 @@ void ledger_checkpoint_path(const struct ledger *l, uint32_t round, char out[LED
     ledger_path(l, name, out);
 }
 
+bool ledger_shape_begins(const struct model_shape *shape, uint64_t n_params, size_t n_tensors)
+{
+    const size_t there = shape->n_tensors > n_tensors ? shape->tensors[n_tensors].offset
+                                                      : shape->n_params;
+    return shape->n_tensors >= n_tensors && there == n_params;
+}
+
 void ledger_key_id(struct span public_key, uint8_t id[HE_KEY_ID_SIZE])
 {
     digest_of(public_key.data, public_key.size, id); /* as he_public_key_id */
@@ -327,8 +334,8 @@ int ledger_commit(struct ledger *l, uint32_t round, const struct model_shape *sh
 {
     char path[LEDGER_PATH_SIZE];
     struct ledger_commit commit = {.round = round};
-    if (round == 0 || l->open != round || shape->n_params != l->n_params ||
-        shape->n_tensors != l->n_tensors) {
+    if (round == 0 || l->open != round ||
+        !ledger_shape_begins(shape, l->n_params, l->n_tensors)) {
         return bug(why, l, "a commit of a round that is not open, or of another model");
     }
     if (history.size > LEDGER_HISTORY_LIMIT) {

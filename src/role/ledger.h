@@ -15,7 +15,8 @@
  *
  *   lock                       held (flock) as long as the ledger is open; says by whom
  *   journal                    the session, the last commit, and what has come in since
- *   checkpoint-R.safetensors   the model after round R, the one that the commit names
+ *   checkpoint-R.safetensors   the model after round R, the one that the commit names, and behind it
+ *                              what the strategy keeps
  *   secret.key                 the session's secret key; only while a run is unfinished
  *
  * The journal decides: without it there is no unfinished run, and what else of these is there is
@@ -106,7 +107,7 @@ CAIRN_MUST_CHECK int ledger_closing(struct ledger *ledger, uint32_t round,
 /**
  * The open round is over and this is the model. When it returns the model is durable and the
  * round's frames are gone. After a failure the round is still open, and this can be tried again.
- * @param shape    of n_tensors tensors and n_params parameters
+ * @param shape    of what is kept: it begins with the model's n_tensors tensors and n_params parameters
  * @param largest  n_tensors: largest magnitude of each tensor's update, for the next round's steps
  * @param history  whatever is to be handed back with this commit, up to LEDGER_HISTORY_LIMIT bytes
  * @retval CAIRN_ERR_BUG       that round is not open, or the model is of another size
@@ -147,8 +148,8 @@ struct ledger_state {
 };
 /**
  * Go on with the run that ledger_look has found.
- * @param shape       of the model, as the trainer has it
- * @param[out] model  n_params; untouched where no round was committed, zeroed on failure
+ * @param shape       as ledger_commit had it
+ * @param[out] model  shape->n_params; untouched where no round was committed, zeroed on failure
  * @param[out] state  untouched on failure
  * @retval CAIRN_ERR_INTEGRITY    a journal that makes no sense, a checkpoint or a key that is not
  *                                the one it names

@@ -35,6 +35,8 @@ struct ledger {
 void ledger_path(const struct ledger *l, const char *name, char out[LEDGER_PATH_SIZE]);
 void ledger_secret_path(const struct ledger *l, char out[LEDGER_PATH_SIZE]);
 void ledger_checkpoint_path(const struct ledger *l, uint32_t round, char out[LEDGER_PATH_SIZE]);
+/** Does a checkpoint of this shape begin with a model of so many parameters and tensors? */
+bool ledger_shape_begins(const struct model_shape *shape, uint64_t n_params, size_t n_tensors);
 void ledger_key_id(struct span public_key, uint8_t id[HE_KEY_ID_SIZE]);
 
 enum ledger_keep {

@@ -238,7 +238,7 @@ static int read_model(const struct ledger *l, const struct ledger_state *s,
                       float *model, struct cairn_problem *why)
 {
     char path[LEDGER_PATH_SIZE];
-    if (shape->n_params != s->session.n_params || shape->n_tensors != s->session.n_tensors) {
+    if (!ledger_shape_begins(shape, s->session.n_params, s->session.n_tensors)) {
         return problem_set(why, CAIRN_ERR_DATA, hint_give_up,
                            "%s: a run of a model with %llu parameters in %u tensors; this one has "
                            "%zu in %zu", l->journal_path, (unsigned long long)s->session.n_params,
@@ -294,7 +294,8 @@ int ledger_resume(struct ledger *l, const struct model_shape *shape, float *mode
         err = go_on(l, &reader, &s, why);
     }
     if (err != 0) {
-        if (s.committed != 0 && shape->n_params == s.session.n_params) {
+        if (s.committed != 0 &&
+            ledger_shape_begins(shape, s.session.n_params, s.session.n_tensors)) {
             memset(model, 0, shape->n_params * sizeof *model);
         }
         journal_close(&l->journal);

@@ -9,6 +9,7 @@
 #include "json.h"
 #include "plan.h"
 #include "quantiser.h"
+#include "strategy.h"
 
 /* A client as this sees it: its trainer, and what it owes. */
 struct client {
@@ -74,13 +75,14 @@ static int begin(struct work *w, const struct recompute_source *source)
         return -1;
     }
     const size_t n = w->plan.n_params, tensors = w->evaluator->shape->n_tensors;
-    w->model = need(calloc(n, sizeof(float)));
+    w->model = need(calloc(n, fed_strategy_arrays(&s->strategy) * sizeof(float)));
     w->before = need(calloc(n, sizeof(float)));
     w->local = need(calloc(n, sizeof(float)));
     w->steps = need(calloc(tensors, sizeof(double)));
     w->largest = need(calloc(tensors, sizeof(double)));
     w->sums = need(calloc(w->plan.frame_params, sizeof(int64_t)));
     w->evaluator->initial(w->evaluator, s->seed, w->model);
+    fed_strategy_begin(&s->strategy, n, w->model);
     for (uint32_t k = 0; k < w->n_clients; k++) {
         struct client *c = &w->clients[k];
         c->owed = need(calloc(n, sizeof(float)));
@@ -199,8 +201,8 @@ static int add_frames(struct work *w, uint32_t round, uint64_t largest_samples,
                 w->sums[j] += w->clients[k].integers[first + j];
             }
         }
-        quantiser_apply(w->evaluator->shape, w->steps, largest_samples, weight, first, count,
-                        w->sums, w->model, w->largest);
+        fed_strategy_apply(&w->settings->strategy, w->evaluator->shape, w->steps, largest_samples,
+                           weight, first, count, w->sums, w->model, w->largest);
     }
     return 0;
 }

@@ -42,14 +42,26 @@ static int remove_folder(void **state)
 }
 
 /* Two clients under a switch, one under the aggregator. What nobody can recompute, what a killed client owed, is
- * switched off. `under`: the children of the switch, and the nodes there. */
-static const char *config_with_tree(const char *profile, unsigned window_bytes, const char *under)
+ * switched off. */
+struct variant {
+    const char *profile;
+    unsigned seed, window_bytes; /* 0: 7, and two batches */
+    const char *under;    /* the children of the switch, and the nodes there; NULL: two clients */
+    const char *sections; /* more of them, each with a comma behind; NULL: none */
+    const char *round;    /* the rest of that section; NULL: a privacy floor of 2 */
+};
+
+static const char *config_of_variant(const struct variant *v)
 {
+    static const char two_clients[] =
+        "\"receive\": [\"10.0.0.3\", \"10.0.0.4\"]},"
+        "  \"10.0.0.4\": {\"type\": \"client\", \"client_number\": 3, \"index\": 1,"
+        "   \"send\": \"10.0.0.2\", \"ip\": \"10.0.0.4\"}";
     static char config[2048];
     snprintf(config, sizeof config,
-             "{\"experiment\": \"survival\", \"seed\": 7,"
-             " \"encryption\": {\"profile\": \"%s\", \"error_feedback\": false},"
-             " \"round\": {\"frame_params\": 4096, \"deadline_s\": 600, \"privacy_floor\": 2},"
+             "{\"experiment\": \"survival\", \"seed\": %u,"
+             " \"encryption\": {\"profile\": \"%s\", \"error_feedback\": false}, %s"
+             " \"round\": {\"frame_params\": 4096, \"deadline_s\": 600, %s},"
              " \"server\": {\"batch_bytes\": 98304, \"window_bytes\": %u, \"start_timeout_s\": 60},"
              " \"aggregator\": {\"iteration\": %d, \"ip\": \"10.0.0.1\"},"
              " \"others\": {"
@@ -58,27 +70,35 @@ static const char *config_with_tree(const char *profile, unsigned window_bytes, 
              "   \"send\": \"10.0.0.2\", \"ip\": \"10.0.0.3\"},"
              "  \"10.0.0.5\": {\"type\": \"client\", \"client_number\": 3, \"index\": 2,"
              "   \"send\": \"10.0.0.1\", \"ip\": \"10.0.0.5\"}}}",
-             profile, window_bytes, ROUNDS, under);
+             v->seed != 0 ? v->seed : 7, v->profile, v->sections != NULL ? v->sections : "",
+             v->round != NULL ? v->round : "\"privacy_floor\": 2",
+             v->window_bytes != 0 ? v->window_bytes : 65536, ROUNDS,
+             v->under != NULL ? v->under : two_clients);
     return config;
 }
 
 static const char *config_with_window(const char *profile, unsigned window_bytes)
 {
-    return config_with_tree(profile, window_bytes,
-                            "\"receive\": [\"10.0.0.3\", \"10.0.0.4\"]},"
-                            "  \"10.0.0.4\": {\"type\": \"client\", \"client_number\": 3, \"index\": 1,"
-                            "   \"send\": \"10.0.0.2\", \"ip\": \"10.0.0.4\"}");
+    return config_of_variant(&(struct variant){.profile = profile, .window_bytes = window_bytes});
 }
 
 /* One of the two has a dumb switch above it, which does not add. */
 static const char *config_with_dumb(const char *profile)
 {
-    return config_with_tree(profile, 65536,
-                            "\"receive\": [\"10.0.0.3\", \"10.0.0.6\"]},"
-                            "  \"10.0.0.6\": {\"type\": \"switch\", \"receive\": [\"10.0.0.4\"],"
-                            "   \"send\": \"10.0.0.2\", \"ip\": \"10.0.0.6\", \"dumb\": true},"
-                            "  \"10.0.0.4\": {\"type\": \"client\", \"client_number\": 3, \"index\": 1,"
-                            "   \"send\": \"10.0.0.6\", \"ip\": \"10.0.0.4\"}");
+    return config_of_variant(&(struct variant){
+        .profile = profile,
+        .under = "\"receive\": [\"10.0.0.3\", \"10.0.0.6\"]},"
+                 "  \"10.0.0.6\": {\"type\": \"switch\", \"receive\": [\"10.0.0.4\"],"
+                 "   \"send\": \"10.0.0.2\", \"ip\": \"10.0.0.6\", \"dumb\": true},"
+                 "  \"10.0.0.4\": {\"type\": \"client\", \"client_number\": 3, \"index\": 1,"
+                 "   \"send\": \"10.0.0.6\", \"ip\": \"10.0.0.4\"}"});
+}
+
+static const char *config_of_strategy(const char *name)
+{
+    char section[64];
+    snprintf(section, sizeof section, "\"strategy\": {\"name\": \"%s\"},", name);
+    return config_of_variant(&(struct variant){.profile = "none", .sections = section});
 }
 
 /* A window of two batches: everybody waits for the slowest. */
@@ -186,6 +206,27 @@ static void test_survival__f3_aggregator_killed_at_any_turn(void **state)
         for (unsigned turns = 1; turns < 60; turns += p == 0 ? 1 : 7) {
             const struct outcome out = killed(config_of(profiles[p]), "10.0.0.1:5000", turns);
             assert_string_equal(out.digest, expected.digest);
+        }
+    }
+}
+
+/* What a strategy keeps besides the model comes back with it, wherever the aggregator was killed. */
+static void test_survival__f3_what_a_strategy_keeps_is_not_lost(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"fedavgm", "fedadam", "fedyogi", "fedadagrad"};
+    char digests[4][DIGEST_HEX_SIZE];
+    for (unsigned s = 0; s < 4; s++) {
+        const struct federation_options options = options_for(config_of_strategy(names[s]));
+        const struct outcome expected = finish(federation_new(&options));
+        for (unsigned turns = 3; turns < 60; turns += 4) {
+            const struct outcome out =
+                killed(config_of_strategy(names[s]), "10.0.0.1:5000", turns);
+            assert_string_equal(out.digest, expected.digest);
+        }
+        memcpy(digests[s], expected.digest, sizeof expected.digest);
+        for (unsigned other = 0; other < s; other++) {
+            assert_string_not_equal(digests[s], digests[other]);
         }
     }
 }
@@ -420,6 +461,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_survival__f3_aggregator_killed_at_any_turn),
+        cmocka_unit_test(test_survival__f3_what_a_strategy_keeps_is_not_lost),
         cmocka_unit_test(test_survival__f3_clients_send_again_what_was_lost),
         cmocka_unit_test(test_survival__f2_switch_killed_at_any_turn),
         cmocka_unit_test(test_survival__f1_client_killed_at_any_turn),
