@@ -136,6 +136,27 @@ static json_t *make_round(const struct fed_config *config)
                      FED_DEAD_HEARTBEATS * s->heartbeat_s, "levels", levels);
 }
 
+/* What the whole run costs a client's privacy, with as many in every sum as expected, and with as few as are opened. */
+static json_t *make_privacy(const struct estimate *e, const struct fed_config *config)
+{
+    const struct fed_settings *s = &config->settings;
+    const struct fed_privacy *p = &e->privacy;
+    const uint32_t quorum = fed_quorum(s, config->tree.n_clients, config->tree.n_clients);
+    const uint32_t fewest = quorum > s->privacy_floor ? quorum : s->privacy_floor;
+    if (!p->noise) {
+        return json_pack("{s:f, s:f}", "clip_norm", s->clip_norm, "noise_multiplier", 0.0);
+    }
+    return json_pack(
+        "{s:f, s:f, s:f, s:I, s:f, s:I, s:f, s:I, s:f}", "clip_norm", s->clip_norm,
+        "noise_multiplier", s->noise_multiplier, "delta", p->delta, "expected_contributors",
+        (json_int_t)p->expected, "epsilon",
+        fed_privacy_epsilon(config->iterations * fed_privacy_rho(p, p->expected), p->delta),
+        "fewest_contributors", (json_int_t)fewest, "epsilon_of_fewest",
+        fed_privacy_epsilon(config->iterations * fed_privacy_rho(p, fewest), p->delta),
+        "steps_of_clip_norm", (json_int_t)p->scale, "client_noise_deviation",
+        p->step * sqrt((double)p->variance));
+}
+
 /* Settings as {"train.batch": {"value": 32, "default": true}, ...}. */
 static void add_settings(json_t *into, const json_t *effective, const json_t *written,
                          const char *prefix)
@@ -170,7 +191,7 @@ static json_t *make_document(const struct cli *cli, const struct fed_config *con
 {
     json_t *warnings = json_object_get(cli->details, "faults");
     return json_pack(
-        "{s:b, s:s, s:I, s:I, s:I, s:I, s:s, s:o, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:o}",
+        "{s:b, s:s, s:I, s:I, s:I, s:I, s:s, s:o, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:o}",
         "valid", 1, "experiment", config->settings.experiment, "rounds",
         (json_int_t)config->iterations, "clients", (json_int_t)config->tree.n_clients, "switches",
         (json_int_t)config->tree.n_switches, "params", (json_int_t)e->plan.n_params,
@@ -178,7 +199,7 @@ static json_t *make_document(const struct cli *cli, const struct fed_config *con
         (json_int_t)e->plan.n_frames, "upload_bytes_per_client_round", (json_int_t)e->stream_bytes,
         "float32_bytes", (json_int_t)e->plan.n_params * 4, "model_message_bytes",
         (json_int_t)e->model_bytes, "privacy_floor", (json_int_t)config->settings.privacy_floor,
-        "round", make_round(config), "nodes", make_nodes(e, config), "settings",
+        "privacy", make_privacy(e, config), "round", make_round(config), "nodes", make_nodes(e, config), "settings",
         make_settings(config, written), "warnings",
         warnings ? json_incref(warnings) : json_array());
 }
@@ -310,6 +331,26 @@ static void print_levels(const json_t *levels)
     table_print(&table, stdout);
 }
 
+static void print_privacy(const json_t *p)
+{
+    if (json_get_number(p, "clip_norm", 0) > 0) {
+        printf("clipping         an update longer than %g is scaled down to that\n",
+               json_get_number(p, "clip_norm", 0));
+    }
+    if (json_get_number(p, "noise_multiplier", 0) == 0) {
+        printf("noise            none: the mean of a round's updates is told as it is\n");
+        return;
+    }
+    printf("noise            %g times that on each parameter of a sum of %lld clients, each with its "
+           "share of deviation %.3g\n",
+           json_get_number(p, "noise_multiplier", 0), json_get_int(p, "expected_contributors", 0),
+           json_get_number(p, "client_noise_deviation", 0));
+    printf("privacy          epsilon %.3f at delta %g after all rounds, and %.3f if every sum has "
+           "only %lld clients\n",
+           json_get_number(p, "epsilon", 0), json_get_number(p, "delta", 0),
+           json_get_number(p, "epsilon_of_fewest", 0), json_get_int(p, "fewest_contributors", 0));
+}
+
 static void print_round(const json_t *document)
 {
     const json_t *round = json_object_get(document, "round");
@@ -394,6 +435,7 @@ static void print_document(const json_t *document, const struct fed_config *conf
            json_get_int(document, "clients", 0), json_get_int(document, "switches", 0));
     print_tree(tree, 0, open, 0);
     print_parameters(document);
+    print_privacy(json_object_get(document, "privacy"));
     print_round(document);
     print_nodes(document);
     shares_print(json_object_get(document, "shares"), &config->settings);

@@ -97,6 +97,10 @@ int estimate_init(struct estimate *e, const struct fed_config *config, const cha
         error = fed_plan_init(&e->plan, &he, e->shape.n_params, s->frame_params,
                               config->tree.n_clients, s->batch_bytes, why);
     }
+    if (!error) {
+        error = fed_privacy_plan(s, e->shape.n_params, config->tree.n_clients, config->iterations,
+                                 &e->privacy, why);
+    }
     if (!error &&
         wire_model_size((uint32_t)e->shape.n_tensors, e->shape.n_params, 0, &model_bytes)) {
         error = problem_set(why, CAIRN_ERR_CONFIG, NULL, "the model is too large");

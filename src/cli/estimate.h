@@ -4,6 +4,7 @@
 
 #include "config.h"
 #include "plan.h"
+#include "privacy.h"
 #include "shape.h"
 
 /**
@@ -22,6 +23,7 @@ struct estimate {
     uint64_t batch_bytes;       /* the largest batch */
     uint64_t model_bytes;       /* the model on its way down */
     unsigned kept_arrays;       /* of the model's size, that the strategy keeps: the model is one */
+    struct fed_privacy privacy;
     uint32_t window;            /* frames whose sums a node holds at most */
     uint64_t most_contributors; /* how many clients' sums still fit into a lane */
 };

@@ -76,8 +76,13 @@ struct fed_settings {
     enum he_profile profile;
     enum fed_key_holder key_holder;
     unsigned value_bits;
-    bool error_feedback; /* what rounding and clamping lost is added in the next round */
+    bool error_feedback; /* what rounding and clamping lost is added in the next round; never with noise */
     struct fed_strategy strategy;
+    /* privacy */
+    double clip_norm;        /* largest L2 norm of an update; 0 = any */
+    double noise_multiplier; /* 0 = no noise; privacy.h */
+    double noise_expected;   /* share of a round's clients that the noise is dimensioned for */
+    double privacy_delta;
     /* round */
     double deadline_s;      /* a round ends with those who have delivered by then */
     double quorum;          /* below 1 a share of the clients, else their number: fed_quorum */

@@ -288,6 +288,33 @@ static void warn_of_strategy(struct config_reader *r, const struct config_object
     }
 }
 
+/* Noise hides an update of bounded length, once. What was owed would be neither. */
+static void check_privacy(struct config_reader *r, const struct config_object *root,
+                          struct fed_settings *settings)
+{
+    const uint32_t noise = place_of(r, root, "privacy", "noise_multiplier");
+    const uint32_t clip = place_of(r, root, "privacy", "clip_norm");
+    if (settings->noise_multiplier == 0 || is_bad(r, noise) || is_bad(r, clip)) {
+        return;
+    }
+    if (settings->clip_norm == 0) {
+        config_fault(r, noise,
+                     "privacy.noise_multiplier: noise hides updates of a bounded length only; set "
+                     "privacy.clip_norm");
+    }
+    if (settings->error_feedback && is_written(r, root, "encryption", "error_feedback")) {
+        config_fault(r, place_of(r, root, "encryption", "error_feedback"),
+                     "encryption.error_feedback: true carries an update into later rounds, where no "
+                     "noise was counted for it; leave it out, or set privacy.noise_multiplier to 0");
+    }
+    settings->error_feedback = false;
+    if (settings->profile == HE_NONE) {
+        config_warning(r, noise,
+                       "privacy.noise_multiplier: each client adds only its share of the noise, and "
+                       "encryption.profile none shows each update with no more than that");
+    }
+}
+
 void config_check_settings(struct config_reader *r, const struct config_object *root,
                            struct fed_settings *settings, uint32_t n_clients)
 {
@@ -304,6 +331,7 @@ void config_check_settings(struct config_reader *r, const struct config_object *
     check_partition(r, root, settings);
     fit_strategy(r, root, &settings->strategy);
     warn_of_strategy(r, root, &settings->strategy);
+    check_privacy(r, root, settings);
     uint32_t profile = place_of(r, root, "encryption", "profile");
     if (settings->profile == HE_NONE && !is_bad(r, profile)) {
         config_warning(r, profile,

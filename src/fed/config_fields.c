@@ -129,6 +129,20 @@ static const struct config_field strategy[] = {
      .otherwise = 0.001,
      .help = "fedadam, fedyogi, fedadagrad: updates well below it are not scaled up"},
 };
+static const struct config_field privacy[] = {
+    {.name = "clip_norm", .kind = CONFIG_NUMBER, SETTING(clip_norm), RANGE(0, 100000),
+     .help = "L2 norm that a client's whole update is scaled down to where it is longer; 0 leaves it"},
+    {.name = "noise_multiplier", .kind = CONFIG_NUMBER, SETTING(noise_multiplier), RANGE(0, 1000),
+     .help = "Gaussian noise on a round's sum, in lengths of clip_norm; each client adds its share "
+             "before it encrypts; 0 adds none"},
+    {.name = "expected", .kind = CONFIG_NUMBER, SETTING(noise_expected), RANGE(0, 1),
+     .above_min = true, .otherwise = 1,
+     .help = "share of a round's clients whose shares of the noise make noise_multiplier; with less, "
+             "clients that drop out take away what is not needed"},
+    {.name = "delta", .kind = CONFIG_NUMBER, SETTING(privacy_delta), RANGE(0, 1),
+     .above_min = true, .below_max = true, .otherwise = 0.00001,
+     .help = "for which epsilon is told; well below one over the number of clients"},
+};
 static const struct config_field round_fields[] = {
     {.name = "deadline_s", .kind = CONFIG_NUMBER, SETTING(deadline_s), RANGE(1, FED_LONGEST_S),
      .otherwise = 600, .help = "seconds after which a round ends with those who have delivered"},
@@ -190,6 +204,7 @@ static const struct config_field settings[] = {
     {.name = "encryption", SECTION(encryption), .help = "how updates are protected"},
     {.name = "strategy", SECTION(strategy),
      .help = "from the mean update to the next model, at the aggregator"},
+    {.name = "privacy", SECTION(privacy), .help = "clipping and noise, at the clients"},
     {.name = "round", SECTION(round_fields), .help = "when a round ends, and its unit of work"},
     {.name = "server", SECTION(server), .help = "limits of each node's server"},
     {.name = "security", .kind = CONFIG_OBJECT, .help = "has no settings yet"},

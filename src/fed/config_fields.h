@@ -99,7 +99,7 @@ extern const struct config_fields config_child;      /* into struct config_child
 extern const struct config_fields config_stream;     /* into struct config_stream */
 
 enum {
-    /* members of the largest object: an assignment has 8 of a node, 11 settings and the session */
+    /* members of the largest object: an assignment has 8 of a node, 12 settings and the session */
     CONFIG_MAX_MEMBERS = 24,
     CONFIG_ALLOWED_SIZE = 120,
 };

@@ -59,6 +59,7 @@ struct grid {
     double per_unit; /* steps in one unit of the update, the client's weight included */
     double unit;     /* its inverse */
     int32_t limit;
+    bool toward_zero;
 };
 
 enum { BLOCK = 256 }; /* values worked on at a time: their random words and results stay in cache */
@@ -84,6 +85,12 @@ static int32_t floor_of_sum(double y, uint32_t word, double largest)
     return (int32_t)whole - (int32_t)(bits >> 63);
 }
 
+static int32_t cut_off(double y, double largest)
+{
+    const double t = y > largest ? largest : y < -largest ? -largest : y;
+    return (int32_t)t;
+}
+
 /* n <= BLOCK values of one tensor. @return how many were clamped */
 static unsigned round_block(const struct grid *grid, const float *owed, const uint32_t *words,
                             size_t n, int32_t *out)
@@ -92,7 +99,10 @@ static unsigned round_block(const struct grid *grid, const float *owed, const ui
     const double beyond = limit + 1;
     unsigned clamped = 0;
 
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; grid->toward_zero && i < n; i++) {
+        out[i] = cut_off((double)owed[i] * grid->per_unit, beyond);
+    }
+    for (size_t i = 0; !grid->toward_zero && i < n; i++) {
         out[i] = floor_of_sum((double)owed[i] * grid->per_unit, words[i], beyond);
     }
     for (size_t i = 0; i < n; i++) {
@@ -119,7 +129,8 @@ static struct walk walk_run(const struct quantiser *q, size_t first, size_t n)
     return (struct walk){.q = q,
                          .first = first,
                          .end = q->samples == 0 ? first : first + n,
-                         .grid = {.limit = quantiser_limit(q->value_bits)}};
+                         .grid = {.limit = quantiser_limit(q->value_bits),
+                                  .toward_zero = q->toward_zero}};
 }
 
 static bool walk_on(struct walk *walk)
@@ -152,6 +163,25 @@ static void pay(const struct grid *grid, const int32_t *integers, float *owed, s
 {
     for (size_t i = 0; i < n; i++) {
         owed[i] = (float)((double)owed[i] - integers[i] * grid->unit);
+    }
+}
+
+void quantiser_norm(const float *global, const float *local, size_t n, double *norm2)
+{
+    double sum = *norm2;
+
+    for (size_t i = 0; i < n; i++) {
+        const double update = (double)local[i] - (global ? (double)global[i] : 0);
+        sum += update * update;
+    }
+    *norm2 = sum;
+}
+
+void quantiser_shrink(const float *global, float *local, size_t n, double share)
+{
+    for (size_t i = 0; share != 1 && i < n; i++) {
+        const double from = global ? (double)global[i] : 0;
+        local[i] = (float)(from + share * ((double)local[i] - from));
     }
 }
 

@@ -2,6 +2,7 @@
 #ifndef MODEL_QUANTISER_H
 #define MODEL_QUANTISER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -39,6 +40,7 @@ struct quantiser {
     uint64_t seed;
     uint32_t round;
     uint32_t client_index;
+    bool toward_zero; /* no u: the fraction is cut off, which never lengthens a vector of values */
 };
 
 /** The largest magnitude: 2^(b-1) - 1. */
@@ -65,6 +67,12 @@ CAIRN_MUST_CHECK int quantiser_check_finite_part(const struct model_shape *shape
  * In what follows all arrays hold a run of n parameters, of any cut; where the place in the model
  * matters they begin at flattened parameter `first`. Values are finite.
  */
+
+/** *norm2 += |local - global|^2; of an update as it is, where global is NULL. One square after the other, so that any cut
+ * into runs gives the same bits. */
+void quantiser_norm(const float *global, const float *local, size_t n, double *norm2);
+/** local - global, or an update as it is where global is NULL, becomes `share` of itself; of 1 it stays untouched. */
+void quantiser_shrink(const float *global, float *local, size_t n, double share);
 
 /** owed += local - global, of a trained model. */
 void quantiser_owe(const float *global, const float *local, float *owed, size_t n);

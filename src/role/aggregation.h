@@ -9,6 +9,7 @@
 #include "ledger.h"
 #include "parallel.h"
 #include "plan.h"
+#include "privacy.h"
 #include "receiver.h"
 #include "round.h"
 #include "roundlog.h"
@@ -90,15 +91,20 @@ struct aggregator {
     float *model;    /* kept.n_params, the model first: n_params */
     double *steps;   /* n_tensors */
     double *largest; /* n_tensors: of the last opened update */
+    struct fed_privacy privacy;
+    double *rho;     /* n_clients: privacy loss of each client so far; behind the steps in a commit */
+    uint32_t fewest_opened; /* contributors of a sum that was opened in this round; UINT32_MAX: none was */
     int64_t *sums;   /* frame_params */
     struct fed_round round;
     struct fed_closing closing;
     bool fold_closed; /* this round takes no more */
     bool line_written; /* this round's, in rounds.jsonl */
+    bool privacy_counted; /* this round's loss is in `rho` */
     bool only_journalled; /* a restored round of which nothing but what is in the journal counts */
     struct fed_sum taken[SUMS_AT_ONCE]; /* taken from the fold and not yet decided */
     size_t n_taken, n_journalled;
     struct buf frame;        /* a sum as the journal has it */
+    struct buf history;      /* of a commit */
     json_t *contributions;   /* of this round: runs of frames with the same contributors */
     struct ledger_state resumed; /* of a run that goes on, until its open round is restored */
     struct roundlog_entry entry;
@@ -123,6 +129,10 @@ const struct fed_node *aggregation_node(const struct aggregator *a, uint32_t nod
 void CAIRN_PRINTF(2, 3) aggregation_say(struct aggregator *a, const char *format, ...);
 void aggregation_fail(struct aggregator *a, const struct cairn_problem *why);
 void aggregation_set_state(struct aggregator *a, enum aggregator_state state);
+/** Every tensor's step for a round. */
+void aggregation_choose_steps(struct aggregator *a, bool first);
+/** What the client with the greatest privacy loss has lost: epsilon at privacy.delta. */
+double aggregation_epsilon(const struct aggregator *a);
 /** Clients that a sum needs to be opened, as far as round.quorum goes. */
 uint32_t aggregation_quorum(const struct aggregator *a);
 /** Something is waited for, this long at most; after a while without it, it is said who is missing. */

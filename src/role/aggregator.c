@@ -150,7 +150,8 @@ static void begin_round(struct aggregator *a, uint32_t number)
     a->round_began_ns = now;
     aggregation_begin_waiting(a, s->deadline_s);
     a->discarded = 0;
-    a->fold_closed = a->line_written = a->only_journalled = false;
+    a->fewest_opened = UINT32_MAX;
+    a->fold_closed = a->line_written = a->only_journalled = a->privacy_counted = false;
     a->missing[0] = '\0';
     json_array_clear(a->contributions);
     set_model_moves(a, true); /* until the round is given out */
@@ -170,12 +171,17 @@ static int give_out_round(struct aggregator *a, uint32_t first, struct cairn_pro
     return 0;
 }
 
+void aggregation_choose_steps(struct aggregator *a, bool first)
+{
+    fed_privacy_steps(&a->privacy, a->trainer->shape, a->config->settings.value_bits,
+                      first ? NULL : a->largest, a->steps);
+}
+
 static uint64_t open_round(struct aggregator *a, uint32_t number)
 {
     struct cairn_problem why = {0};
     begin_round(a, number);
-    quantiser_choose_steps(a->trainer->shape, a->config->settings.value_bits,
-                           number == 1 ? NULL : a->largest, a->steps);
+    aggregation_choose_steps(a, number == 1);
     memset(a->largest, 0, a->trainer->shape->n_tensors * sizeof *a->largest);
     int err = ledger_round(a->ledger, number, a->largest_samples, a->steps, &why);
     if (err == 0) {
@@ -251,6 +257,8 @@ static int decide(struct aggregator *a, const struct fed_sum *sum, struct cairn_
     int err = fed_round_decide(&a->round, sum, &verdict, why);
     const char *outcome = verdict_names[verdict];
     if (err == 0 && verdict == FED_OPEN) {
+        a->fewest_opened =
+            sum->contributors < a->fewest_opened ? sum->contributors : a->fewest_opened;
         err = open_sum(a, sum, why);
         if (err == CAIRN_ERR_INTEGRITY) {
             outcome = "discarded";
@@ -441,7 +449,35 @@ static json_t *round_line(const struct aggregator *a)
         }
         json_object_set_new(line, "loss", json_real(a->metrics.loss));
     }
+    if (line != NULL && a->privacy.noise) {
+        json_object_set_new(line, "epsilon", json_real(aggregation_epsilon(a)));
+        json_object_set_new(line, "noise_multiplier",
+                            json_real(a->fewest_opened == UINT32_MAX
+                                          ? 0
+                                          : fed_privacy_multiplier(&a->privacy, a->fewest_opened)));
+    }
     return line;
+}
+
+double aggregation_epsilon(const struct aggregator *a)
+{
+    double most = 0;
+    for (uint32_t k = 0; k < a->plan.n_clients; k++) {
+        most = a->rho[k] > most ? a->rho[k] : most;
+    }
+    return fed_privacy_epsilon(most, a->privacy.delta);
+}
+
+/* An opened round costs every client that may have been in it what its smallest sum costs. */
+static void count_privacy(struct aggregator *a)
+{
+    if (!a->privacy.noise || a->fewest_opened == UINT32_MAX) {
+        return;
+    }
+    const double rho = fed_privacy_rho(&a->privacy, a->fewest_opened);
+    for (uint32_t k = 0; k < a->plan.n_clients; k++) {
+        a->rho[k] += rho;
+    }
 }
 
 /* Once, though a commit may be tried again: a line behind the last commit is dropped on resuming. */
@@ -449,6 +485,10 @@ static int write_line(struct aggregator *a, struct cairn_problem *why)
 {
     if (a->line_written) {
         return 0;
+    }
+    if (!a->privacy_counted) {
+        count_privacy(a);
+        a->privacy_counted = true;
     }
     json_t *line = round_line(a);
     const int err = line == NULL
@@ -461,7 +501,7 @@ static int write_line(struct aggregator *a, struct cairn_problem *why)
 
 static void say_round(struct aggregator *a)
 {
-    char accuracy[48] = "", kept[64] = "";
+    char accuracy[48] = "", kept[64] = "", epsilon[48] = "";
     if (a->metrics.samples > 0 && a->metrics.no_classes) {
         snprintf(accuracy, sizeof accuracy, ", loss %.6g", a->metrics.loss);
     } else if (a->metrics.samples > 0) {
@@ -472,9 +512,12 @@ static void say_round(struct aggregator *a)
         snprintf(kept, sizeof kept, ", %u of %u frames keep their old values",
                  (unsigned)(a->round.kept + a->discarded), (unsigned)a->plan.n_frames);
     }
-    aggregation_say(a, "round %u of %u: %u of %u clients%s%s, %.2f s", (unsigned)a->round.number,
+    if (a->privacy.noise) {
+        snprintf(epsilon, sizeof epsilon, ", epsilon %.3f", aggregation_epsilon(a));
+    }
+    aggregation_say(a, "round %u of %u: %u of %u clients%s%s%s, %.2f s", (unsigned)a->round.number,
                     (unsigned)a->config->iterations, (unsigned)a->round.fewest,
-                    (unsigned)a->config->tree.n_clients, accuracy, kept,
+                    (unsigned)a->config->tree.n_clients, accuracy, epsilon, kept,
                     clock_seconds(a->round_began_ns, aggregation_now_ns(a)));
 }
 
@@ -495,11 +538,16 @@ static int check_barren(struct aggregator *a, struct cairn_problem *why)
                        a->missing[0] != '\0' ? a->missing : "samples of those who delivered");
 }
 
-/* The steps go with a commit: a tensor whose update was all zero keeps the one it had. */
-static struct span steps_bytes(const struct aggregator *a)
+/* What goes with a commit: the steps, because a tensor whose update was all zero keeps the one it had, and what the
+ * rounds have cost each client's privacy. */
+static int write_history(struct aggregator *a, struct cairn_problem *why)
 {
-    return (struct span){(const uint8_t *)a->steps,
-                         a->trainer->shape->n_tensors * sizeof *a->steps};
+    buf_clear(&a->history);
+    int err = buf_append(&a->history, a->steps, a->trainer->shape->n_tensors * sizeof *a->steps);
+    if (err == 0) {
+        err = buf_append(&a->history, a->rho, a->plan.n_clients * sizeof *a->rho);
+    }
+    return err == 0 ? 0 : problem_set(why, err, NULL, "no memory to commit a round");
 }
 
 static int commit(struct aggregator *a, struct cairn_problem *why)
@@ -508,9 +556,12 @@ static int commit(struct aggregator *a, struct cairn_problem *why)
     if (err == 0) {
         err = write_line(a, why);
     }
+    if (err == 0) {
+        err = write_history(a, why);
+    }
     return err != 0 ? err
                     : ledger_commit(a->ledger, a->round.number, &a->kept, a->model, a->largest,
-                                    steps_bytes(a), why);
+                                    buf_span(&a->history), why);
 }
 
 static uint64_t end_rounds(struct aggregator *a)

@@ -285,6 +285,8 @@ static void finish(struct aggregator *a)
                                       .model = a->model,
                                       .rounds = a->round.number,
                                       .metrics = a->metrics,
+                                      .privacy = &a->privacy,
+                                      .epsilon = aggregation_epsilon(a),
                                       .wall_s = clock_seconds(a->began_ns, aggregation_now_ns(a)),
                                       .logs = a->logs};
     json_t *summary = run_summary(&result);

@@ -39,6 +39,7 @@ static void aggregator_free(struct role *role)
     }
     buf_release(&a->message);
     buf_release(&a->frame);
+    buf_release(&a->history);
     buf_release(&a->public_key);
     ledger_state_release(&a->resumed);
     ledger_close(a->ledger);
@@ -47,6 +48,7 @@ static void aggregator_free(struct role *role)
     model_shape_release(&a->kept);
     free(a->steps);
     free(a->largest);
+    free(a->rho);
     if (a->sums != NULL) {
         secret_wipe(a->sums, a->plan.frame_params * sizeof *a->sums);
     }
@@ -62,9 +64,13 @@ static int make_plan(struct aggregator *a, struct cairn_problem *why)
     if (err == 0) {
         err = he_params_choose(s->profile, s->value_bits, a->config->tree.n_clients, &he, why);
     }
+    if (err == 0) {
+        err = fed_plan_init(&a->plan, &he, a->trainer->shape->n_params, s->frame_params,
+                            a->config->tree.n_clients, s->batch_bytes, why);
+    }
     return err != 0 ? err
-                    : fed_plan_init(&a->plan, &he, a->trainer->shape->n_params, s->frame_params,
-                                    a->config->tree.n_clients, s->batch_bytes, why);
+                    : fed_privacy_plan(s, a->plan.n_params, a->config->tree.n_clients,
+                                       a->config->iterations, &a->privacy, why);
 }
 
 static int make_arrays(struct aggregator *a, struct cairn_problem *why)
@@ -79,14 +85,15 @@ static int make_arrays(struct aggregator *a, struct cairn_problem *why)
     a->steps = size_alloc_array(tensors, sizeof(double));
     a->largest = size_alloc_array(tensors, sizeof(double));
     a->sums = size_alloc_array(a->plan.frame_params, sizeof(int64_t));
+    a->rho = calloc(a->plan.n_clients, sizeof(double));
     a->contributions = json_array();
     if (a->model == NULL || a->steps == NULL || a->largest == NULL || a->sums == NULL ||
-        a->contributions == NULL) {
+        a->rho == NULL || a->contributions == NULL) {
         return CAIRN_ERR_NO_MEMORY;
     }
     a->trainer->initial(a->trainer, a->config->settings.seed, a->model);
     fed_strategy_begin(strategy, a->plan.n_params, a->model);
-    quantiser_choose_steps(a->trainer->shape, a->config->settings.value_bits, NULL, a->steps);
+    aggregation_choose_steps(a, true);
     return 0;
 }
 
@@ -133,8 +140,11 @@ static int resume_run(struct aggregator *a, struct span text, struct cairn_probl
     a->secret = from->secret;
     from->secret = NULL;
     memcpy(a->largest, from->largest, a->trainer->shape->n_tensors * sizeof *a->largest);
-    if (from->history.size == a->trainer->shape->n_tensors * sizeof *a->steps) {
-        memcpy(a->steps, from->history.data, from->history.size); /* none before the first commit */
+    const size_t steps = a->trainer->shape->n_tensors * sizeof *a->steps;
+    const size_t rho = a->plan.n_clients * sizeof *a->rho;
+    if (from->history.size == steps + rho) { /* none before the first commit */
+        memcpy(a->steps, from->history.data, steps);
+        memcpy(a->rho, from->history.data + steps, rho);
     }
     err = buf_append(&a->public_key, from->session.public_key.data, from->session.public_key.size);
     if (err != 0) {

@@ -25,6 +25,8 @@
 #include "parallel.h"
 #include "pieces.h"
 #include "plan.h"
+#include "privacy.h"
+#include "privacy_noise.h"
 #include "quantiser.h"
 #include "receiver.h"
 #include "roundlog.h"
@@ -89,6 +91,9 @@ struct client {
     int32_t *integers;  /* of one frame */
     double *steps;      /* n_tensors: of this round */
     struct quantiser quantiser; /* of this round; it reads `steps` */
+    struct fed_privacy privacy;
+    struct privacy_noise *noise; /* NULL: none is added */
+    double norm2, share;         /* of this round's update: its squared length, and what clipping leaves of it */
     bool settled;       /* `owed` holds what is left after sending, not what is to be sent */
     uint32_t round;
     uint64_t fetch_ns;  /* when fetching them began */
@@ -134,6 +139,22 @@ static size_t admit_model(struct role *role, const char *query, int64_t length,
                : 0;
 }
 
+/* With noise, how long a step is decides how much of it there is: the config says it, not the parent. */
+static int check_steps(const struct client *c, const struct wire_model *m,
+                       struct cairn_problem *why)
+{
+    for (size_t t = 0; c->privacy.noise && t < m->tensors; t++) {
+        double step;
+        memcpy(&step, m->steps + t * sizeof step, sizeof step);
+        if (step != c->privacy.step) {
+            return problem_set(why, CAIRN_ERR_REFUSED, NULL,
+                               "tensor %zu has steps of %g, and this config's privacy asks for %g",
+                               t, step, c->privacy.step);
+        }
+    }
+    return 0;
+}
+
 static int check_model(const struct client *c, const struct wire_model *m,
                        struct cairn_problem *why)
 {
@@ -154,7 +175,7 @@ static int check_model(const struct client *c, const struct wire_model *m,
                            (unsigned long long)m->largest_samples,
                            (unsigned long long)c->trainer->samples);
     }
-    return 0;
+    return check_steps(c, m, why);
 }
 
 /* Under the lock. */
@@ -443,7 +464,7 @@ static uint64_t fetch_pieces(struct client *c)
 
 /* Each run of the update of a trainer that tells it run by run. */
 static int for_each_run(struct client *c,
-                        int (*use)(struct client *c, const float *run, size_t first, size_t n,
+                        int (*use)(struct client *c, float *run, size_t first, size_t n,
                                    struct cairn_problem *why),
                         struct cairn_problem *why)
 {
@@ -459,33 +480,88 @@ static int for_each_run(struct client *c,
     return err;
 }
 
-static int check_run(struct client *c, const float *run, size_t first, size_t n,
+static int check_run(struct client *c, float *run, size_t first, size_t n,
                      struct cairn_problem *why)
 {
     return quantiser_check_finite_part(c->trainer->shape, run, first, n, why);
 }
 
-static int owe_run(struct client *c, const float *run, size_t first, size_t n,
-                   struct cairn_problem *why)
+static int measure_run(struct client *c, float *run, size_t first, size_t n,
+                       struct cairn_problem *why)
+{
+    (void)first;
+    (void)why;
+    quantiser_norm(NULL, run, n, &c->norm2);
+    return 0;
+}
+
+static int owe_run(struct client *c, float *run, size_t first, size_t n, struct cairn_problem *why)
 {
     (void)why;
+    quantiser_shrink(NULL, run, n, c->share);
     quantiser_add(run, c->owed + first, n);
     return 0;
 }
 
-/* The update becomes owed, all of it or nothing. */
+static int owe_runs(struct client *c, struct cairn_problem *why)
+{
+    const double clip = c->assignment->settings.clip_norm;
+    int err = for_each_run(c, check_run, why);
+    if (err == 0 && clip > 0) {
+        err = for_each_run(c, measure_run, why);
+    }
+    c->share = fed_privacy_share(clip, c->norm2);
+    return err != 0 ? err : for_each_run(c, owe_run, why);
+}
+
+/* The update becomes owed, clipped, all of it or nothing. */
 static int owe_update(struct client *c, struct cairn_problem *why)
 {
-    int err;
+    const double clip = c->assignment->settings.clip_norm;
+    const size_t n = c->plan.n_params;
+    c->norm2 = 0;
     if (c->trainer->by_run) {
-        err = for_each_run(c, check_run, why);
-        return err != 0 ? err : for_each_run(c, owe_run, why);
+        return owe_runs(c, why);
     }
-    err = quantiser_check_finite(c->trainer->shape, c->local, why);
+    const int err = quantiser_check_finite(c->trainer->shape, c->local, why);
+    if (err == 0 && clip > 0) {
+        quantiser_norm(c->global, c->local, n, &c->norm2);
+        c->share = fed_privacy_share(clip, c->norm2);
+        quantiser_shrink(c->global, c->local, n, c->share);
+    }
     if (err == 0) {
-        quantiser_owe(c->global, c->local, c->owed, c->plan.n_params);
+        quantiser_owe(c->global, c->local, c->owed, n);
     }
     return err;
+}
+
+/* Squared length of the whole numbers that would be sent. */
+static uint64_t integers_norm(struct client *c)
+{
+    uint64_t norm2 = 0;
+    for (uint32_t f = 0; f < c->plan.n_frames; f++) {
+        const size_t first = fed_plan_first(&c->plan, f), count = fed_plan_count(&c->plan, f);
+        quantiser_read(&c->quantiser, c->owed + first, first, count, c->integers, NULL);
+        fed_privacy_square(c->integers, count, &norm2);
+    }
+    return norm2;
+}
+
+/* This round's noise, for whole numbers that are no longer than it was counted for. */
+static int make_private(struct client *c, struct cairn_problem *why)
+{
+    if (c->noise == NULL) {
+        return 0;
+    }
+    if (integers_norm(c) > c->privacy.norm2) {
+        c->quantiser.toward_zero = true;
+        if (integers_norm(c) > c->privacy.norm2) {
+            return problem_set(why, CAIRN_ERR_BUG, NULL,
+                               "an update is longer than privacy.clip_norm after clipping");
+        }
+    }
+    const int err = privacy_noise_begin(c->noise);
+    return err == 0 ? 0 : problem_set(why, err, NULL, "no randomness for noise: nothing is sent");
 }
 
 static void train_round(struct client *c)
@@ -499,6 +575,9 @@ static void train_round(struct client *c)
     if (err == 0 && c->trainer->samples > 0) {
         err = owe_update(c, &why);
     }
+    if (err == 0) {
+        err = make_private(c, &why);
+    }
     if (err != 0) {
         sit_out(c, &why);
     }
@@ -510,12 +589,16 @@ static void train_round(struct client *c)
 /* ---- sending ---- */
 
 /* The integers of a frame, the same however often it is built. */
-static void read_integers(struct client *c, uint32_t index)
+static int read_integers(struct client *c, uint32_t index, struct cairn_problem *why)
 {
     const size_t first = fed_plan_first(&c->plan, index), count = fed_plan_count(&c->plan, index);
     uint64_t *saturated = index < c->counted ? NULL : &c->entry.saturated;
     quantiser_read(&c->quantiser, c->owed + first, first, count, c->integers, saturated);
     c->counted = index < c->counted ? c->counted : index + 1;
+    const int err = c->noise == NULL ? 0
+                                     : privacy_noise_add(c->noise, index, c->privacy.limit,
+                                                         c->integers, count);
+    return err == 0 ? 0 : problem_set(why, err, NULL, "no randomness for noise");
 }
 
 /* One frame at the end of `out`, all but its digest. */
@@ -530,7 +613,9 @@ static int build_frame(struct client *c, uint32_t index, struct buf *out,
                                c->sits_out ? 0 : c->trainer->samples, c->plan.he.short_id, payload,
                                set, &payload_at);
     if (err == 0 && !c->sits_out) {
-        read_integers(c, index);
+        err = read_integers(c, index, why);
+    }
+    if (err == 0 && !c->sits_out) {
         err = he_encrypt(&c->plan.he, c->key, c->rng, c->crew, c->assignment->nonce, c->round,
                          index, c->integers, count, out->data + payload_at, why);
     }
@@ -753,6 +838,7 @@ static void client_free(struct role *role)
         c->trainer->free(c->trainer);
     }
     he_public_key_free(c->key);
+    privacy_noise_free(c->noise);
     secret_rng_free(c->rng);
     he_crew_free(c->crew);
     parallel_free(c->team);
@@ -793,6 +879,13 @@ static int load_key(struct client *c, const struct fed_assignment *a, struct cai
                            he_profile_name(a->settings.profile));
     }
     return he_public_key_read(buf_span(&a->public_key), &c->plan.he, &c->key, why);
+}
+
+static int make_noise(struct client *c, const struct fed_assignment *a, struct cairn_problem *why)
+{
+    const int err = fed_privacy_plan(&a->settings, c->plan.n_params, a->n_clients, a->iterations,
+                                     &c->privacy, why);
+    return err != 0 || !c->privacy.noise ? err : privacy_noise_new(c->privacy.variance, &c->noise);
 }
 
 static int make_team(struct client *c, const struct fed_settings *s)
@@ -876,6 +969,9 @@ int client_new(struct fed_assignment *assignment, const struct role_host *host, 
     }
     if (err == 0) {
         err = load_key(c, assignment, why);
+    }
+    if (err == 0) {
+        err = make_noise(c, assignment, why);
     }
     if (err == 0) {
         err = make_team(c, s);

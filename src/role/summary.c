@@ -5,6 +5,7 @@
 
 #include "digest.h"
 #include "json.h"
+#include "privacy.h"
 #include "roundlog.h"
 
 static void add_durations(json_t *node, const json_t *entries)
@@ -112,6 +113,12 @@ json_t *run_summary(const struct run_result *r)
     set_or_null(doc, "loss", evaluated, r->metrics.loss);
     set_or_null(doc, "failure_log2", isfinite(he->failure_log2), he->failure_log2);
     set_or_null(doc, "security_bits", encrypted, he->security_bits);
+    if (r->privacy->noise) {
+        json_object_set_new(doc, "privacy",
+                            json_pack("{s:f, s:f, s:f, s:f}", "epsilon", r->epsilon, "delta",
+                                      r->privacy->delta, "clip_norm", s->clip_norm,
+                                      "noise_multiplier", s->noise_multiplier));
+    }
     json_object_set_new(doc, "parameters", json_string(he->id));
     json_object_set_new(doc, "nodes", make_nodes(r));
     return doc;

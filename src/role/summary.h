@@ -6,6 +6,7 @@
 
 #include "config.h"
 #include "plan.h"
+#include "privacy.h"
 #include "trainer.h"
 
 /** A run that is over, as the aggregator knows it. All borrowed for the call. */
@@ -15,6 +16,8 @@ struct run_result {
     const float *model; /* n_params, the final one */
     uint32_t rounds;
     struct eval_metrics metrics; /* of the final model; samples 0 = not evaluated */
+    const struct fed_privacy *privacy;
+    double epsilon; /* that the run has come to; with noise */
     double wall_s;
     json_t *const *logs; /* n_nodes; [0] is the aggregator's own; NULL where none came */
 };

@@ -8,6 +8,7 @@
 #include "file.h"
 #include "json.h"
 #include "plan.h"
+#include "privacy.h"
 #include "quantiser.h"
 #include "strategy.h"
 
@@ -61,6 +62,10 @@ static int begin(struct work *w, const struct recompute_source *source)
     w->source = source;
     w->settings = s;
     w->n_clients = source->config->tree.n_clients;
+    if (s->noise_multiplier > 0) {
+        fprintf(stderr, "recompute: privacy noise is never made again; nothing can be said\n");
+        return -1;
+    }
     w->clients = need(calloc(w->n_clients, sizeof *w->clients));
     int err = source->trainer(source->ctx, 0, 0, &w->evaluator);
     if (err == 0) {
@@ -140,8 +145,16 @@ static int train(struct work *w, uint32_t k, uint32_t round, uint64_t largest_sa
                 why.what);
         return err;
     }
+    const float *from = by_run ? NULL : w->before;
     if (by_run) {
         c->trainer->update(c->trainer, round, k, 0, n, w->local);
+    }
+    if (w->settings->clip_norm > 0) {
+        double norm2 = 0;
+        quantiser_norm(from, w->local, n, &norm2);
+        quantiser_shrink(from, w->local, n, fed_privacy_share(w->settings->clip_norm, norm2));
+    }
+    if (by_run) {
         quantiser_add(w->local, c->owed, n);
     } else {
         quantiser_owe(w->before, w->local, c->owed, n);

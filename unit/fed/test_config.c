@@ -194,6 +194,12 @@ static const struct bad bad_members[] = {
     /* settings against each other */
     {TRAIN, "\"round\": {\"privacy_floor\": @4}",
      "round.privacy_floor: 4 is more than the number of clients, 3", 1},
+    {TRAIN, "\"privacy\": {\"noise_multiplier\": @1}",
+     "privacy.noise_multiplier: noise hides updates of a bounded length only; set privacy.clip_norm", 1},
+    {TRAIN, "\"privacy\": {\"noise_multiplier\": 1, \"clip_norm\": 2}, "
+            "\"encryption\": {\"error_feedback\": @true}",
+     "encryption.error_feedback: true carries an update into later rounds", 1},
+    {TRAIN, "\"strategy\": {\"name\": @\"adam\"}", "strategy.name", 1},
     {TRAIN, "\"round\": {\"quorum\": @4}",
      "round.quorum: 4 is more than the number of clients, 3: no sum could ever change the model; "
      "below 1 it is a share of them",
@@ -724,6 +730,44 @@ static void test_config__warnings(void **state)
 }
 
 /* Worked out by hand: shares are rounded up, and mean the same share at every node. */
+/* What is left out with one strategy is not what it is with another; and noise forbids that anything is owed. */
+static void test_config__defaults_that_hang_on_other_settings(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *sections;
+        double learning_rate, beta1;
+        bool error_feedback;
+        const char *warning;
+    } rows[] = {
+        {"", 1, 0.9, true, NULL},
+        {"\"strategy\": {\"name\": \"fedavgm\"},", 1, 0.9, true, NULL},
+        {"\"strategy\": {\"name\": \"fedadam\"},", 0.03, 0.9, true, NULL},
+        {"\"strategy\": {\"name\": \"fedyogi\", \"learning_rate\": 1},", 1, 0.9, true, NULL},
+        {"\"strategy\": {\"name\": \"fedadagrad\"},", 0.03, 0, true, NULL},
+        {"\"strategy\": {\"name\": \"fedadagrad\", \"beta1\": 0.9},", 0.03, 0.9, true, NULL},
+        {"\"strategy\": {\"tau\": 0.1},", 1, 0.9, true, "strategy.tau: has no effect"},
+        {"\"privacy\": {\"clip_norm\": 1},", 1, 0.9, true, NULL},
+        {"\"privacy\": {\"clip_norm\": 1, \"noise_multiplier\": 1},", 1, 0.9, false, NULL},
+        {"\"privacy\": {\"clip_norm\": 1, \"noise_multiplier\": 1}, "
+         "\"encryption\": {\"profile\": \"none\"},",
+         1, 0.9, false, "no more than that"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct fed_config c;
+        struct fed_faults faults;
+        char *text = federation(5, rows[i].sections);
+        assert_int_equal(fed_config_read("x", text_span(text), &c, &faults), 0);
+        assert_true(c.settings.strategy.learning_rate == rows[i].learning_rate);
+        assert_true(c.settings.strategy.beta1 == rows[i].beta1);
+        assert_true(c.settings.error_feedback == rows[i].error_feedback);
+        assert_true(rows[i].warning != NULL ? has_warning(&faults, rows[i].warning) : faults.n == 0);
+        fed_faults_release(&faults);
+        fed_config_release(&c);
+        free(text);
+    }
+}
+
 static void test_config__quorum_in_clients(void **state)
 {
     (void)state;
@@ -1076,6 +1120,7 @@ int main(void)
         cmocka_unit_test(test_config__large_files),
         cmocka_unit_test(test_config__deep_tree),
         cmocka_unit_test(test_config__deep_nesting),
+        cmocka_unit_test(test_config__defaults_that_hang_on_other_settings),
         cmocka_unit_test(test_config__quotes_are_harmless),
         cmocka_unit_test(test_config__damaged_texts),
         cmocka_unit_test(test_config__examples),

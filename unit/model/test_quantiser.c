@@ -86,7 +86,7 @@ static void test_quantiser__limit(void **state)
 static void test_quantiser__formula(void **state)
 {
     static const double steps[] = {0.01, 1.0, 0.02};
-    const struct quantiser q = {&shape, steps, 8, 30, 40, 77, 5, 3};
+    const struct quantiser q = {&shape, steps, 8, 30, 40, 77, 5, 3, false};
     struct replay_rng rng, words;
     uint64_t saturated = 0;
     static float before[N];
@@ -119,7 +119,7 @@ static void test_quantiser__formula(void **state)
 
 static void add_client(const double *steps, float value, uint64_t samples, uint32_t index)
 {
-    const struct quantiser q = {&shape, steps, 16, samples, 90, 1, 1, index};
+    const struct quantiser q = {&shape, steps, 16, samples, 90, 1, 1, index, false};
     uint64_t saturated = 0;
 
     for (size_t i = 0; i < N; i++) {
@@ -171,7 +171,7 @@ static void test_quantiser__cuts_do_not_matter(void **state)
 {
     static const double steps[] = {0.001, 1.0, 0.002};
     static const size_t cuts[] = {1, 7, 16, 255, 256, 257, 4999, 5000, 5001, 9999};
-    const struct quantiser q = {&shape, steps, 12, 50, 60, 42, 7, 1};
+    const struct quantiser q = {&shape, steps, 12, 50, 60, 42, 7, 1, false};
     static float whole_owed[N], cut_owed[N];
     static int32_t cut_values[N];
     uint64_t saturated = 0, cut_saturated = 0;
@@ -222,7 +222,7 @@ static void test_quantiser__applies_in_cuts(void **state)
 static void test_quantiser__nothing_to_do(void **state)
 {
     static const double steps[] = {1, 1, 1};
-    struct quantiser q = {&shape, steps, 8, 10, 10, 1, 1, 0};
+    struct quantiser q = {&shape, steps, 8, 10, 10, 1, 1, 0, false};
     struct model_shape none = {0};
     struct cairn_problem why;
     uint64_t saturated = 0;
@@ -246,7 +246,7 @@ static void test_quantiser__nothing_to_do(void **state)
 static void test_quantiser__no_samples(void **state)
 {
     static const double steps[] = {0.01, 1, 0.01};
-    const struct quantiser q = {&shape, steps, 8, 0, 10, 1, 1, 0};
+    const struct quantiser q = {&shape, steps, 8, 0, 10, 1, 1, 0, false};
     uint64_t saturated = 0;
 
     (void)state;
@@ -271,7 +271,7 @@ static void test_quantiser__no_samples(void **state)
 static void test_quantiser__reads_again(void **state)
 {
     static const double steps[] = {0.001, 1, 0.002};
-    const struct quantiser q = {&shape, steps, 8, 3, 4, 9, 8, 7};
+    const struct quantiser q = {&shape, steps, 8, 3, 4, 9, 8, 7, false};
     static float before[N], settled[N];
     static int32_t again[N];
     uint64_t saturated = 0, once;
@@ -336,7 +336,7 @@ static void same_as_naive(unsigned value_bits, uint64_t seed)
     replay_init(&rng, "test", seed, value_bits, 0);
     quantiser_choose_steps(&shape, value_bits, NULL, steps);
     for (uint32_t round = 1; round <= 5; round++) {
-        const struct quantiser q = {&shape, steps, value_bits, 40, 50, seed, round, 2};
+        const struct quantiser q = {&shape, steps, value_bits, 40, 50, seed, round, 2, false};
 
         fill(&rng, global, 1.0f);
         fill(&rng, local, 0.5f);
@@ -397,7 +397,7 @@ static void error_feedback(unsigned value_bits, uint64_t seed)
     replay_init(&rng, "test", seed, 0, 0);
     quantiser_choose_steps(&shape, value_bits, NULL, steps);
     for (uint32_t round = 1; round <= 30; round++) {
-        const struct quantiser q = {&shape, steps, value_bits, 40, 50, seed, round, 2};
+        const struct quantiser q = {&shape, steps, value_bits, 40, 50, seed, round, 2, false};
 
         fill(&rng, local, round <= 10 ? 1.0f : 0.0f);
         run_round(&q, owed, 0, N, values, round <= 20 ? &saturated : &late);
@@ -499,6 +499,22 @@ static void test_quantiser__parts(void **state)
     assert_memory_equal(local, part, sizeof part);
 }
 
+/* Cut off, no value is longer than what it stands for, and none is more than one step shorter. */
+static void test_quantiser__toward_zero(void **state)
+{
+    (void)state;
+    const double steps[] = {0.01, 0.02, 0.03, 0.04};
+    const struct quantiser q = {&shape, steps, 16, 30, 40, 77, 5, 3, true};
+    const float owed[N] = {0.3F, -0.3F, 0.29999F, 1e-9F, -1e-9F, 0, 2, -2};
+    int32_t got[N];
+    quantiser_read(&q, owed, 0, N, got, NULL);
+    for (size_t i = 0; i < N; i++) {
+        const double y =
+            owed[i] * (30.0 / 40 / steps[model_shape_find(&shape, i) - shape.tensors]);
+        assert_int_equal(got[i], (int32_t)fmax(fmin(trunc(y), 32767), -32767));
+    }
+}
+
 int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(test_quantiser__##name, setup, teardown)
@@ -517,6 +533,7 @@ int main(void)
         CASE(names_what_is_no_number),
         CASE(chooses_steps),
         CASE(parts),
+        CASE(toward_zero),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

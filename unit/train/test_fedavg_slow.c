@@ -99,7 +99,7 @@ static void client_round(struct federation *f, uint32_t c, uint32_t round, unsig
     struct train_metrics metrics;
     struct cairn_problem why;
     const struct quantiser q = {f->shape, f->steps, value_bits, client->samples,
-                                f->largest_samples, SEED, round, c};
+                                f->largest_samples, SEED, round, c, false};
 
     assert_int_equal(client->train(client, f->global, f->local, SEED, round, c, &metrics, &why), 0);
     assert_int_equal(quantiser_check_finite(f->shape, f->local, &why), 0);
