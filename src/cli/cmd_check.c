@@ -12,6 +12,7 @@
 #include "json.h"
 #include "liveness.h"
 #include "loopback.h"
+#include "sampling.h"
 #include "shares.h"
 #include "table.h"
 
@@ -127,8 +128,10 @@ static json_t *make_round(const struct fed_config *config)
             (void)json_array_append_new(levels, level);
         }
     }
-    const uint32_t quorum = fed_quorum(s, config->tree.n_clients, config->tree.n_clients);
-    return json_pack("{s:I, s:I, s:f, s:f, s:f, s:f, s:o}", "quorum", (json_int_t)quorum,
+    const uint32_t size = fed_sample_size(s, config->tree.n_clients);
+    const uint32_t quorum = fed_quorum(s, size, size);
+    return json_pack("{s:I, s:I, s:I, s:f, s:f, s:f, s:f, s:o}", "clients", (json_int_t)size, "quorum",
+                     (json_int_t)quorum,
                      "fewest_contributors",
                      (json_int_t)(quorum > s->privacy_floor ? quorum : s->privacy_floor),
                      "start_timeout_s", s->start_timeout_s, "heartbeat_s", s->heartbeat_s,
@@ -136,13 +139,30 @@ static json_t *make_round(const struct fed_config *config)
                      FED_DEAD_HEARTBEATS * s->heartbeat_s, "levels", levels);
 }
 
+/* Rounds that the client who is chosen most often takes part in. */
+static uint32_t most_rounds(const struct fed_config *config)
+{
+    uint32_t rounds[FED_MAX_CLIENTS] = {0}, most = 0;
+    struct fed_sample sample;
+    for (uint32_t round = 1; round <= config->iterations; round++) {
+        fed_sample_choose(&config->settings, config->tree.n_clients, round, &sample);
+        for (uint32_t k = 0; k < config->tree.n_clients; k++) {
+            rounds[k] += fed_sample_has(&sample, k);
+            most = rounds[k] > most ? rounds[k] : most;
+        }
+    }
+    return most;
+}
+
 /* What the whole run costs a client's privacy, with as many in every sum as expected, and with as few as are opened. */
 static json_t *make_privacy(const struct estimate *e, const struct fed_config *config)
 {
     const struct fed_settings *s = &config->settings;
     const struct fed_privacy *p = &e->privacy;
-    const uint32_t quorum = fed_quorum(s, config->tree.n_clients, config->tree.n_clients);
+    const uint32_t size = fed_sample_size(s, config->tree.n_clients);
+    const uint32_t quorum = fed_quorum(s, size, size);
     const uint32_t fewest = quorum > s->privacy_floor ? quorum : s->privacy_floor;
+    const uint32_t rounds = p->noise ? most_rounds(config) : 0;
     if (!p->noise) {
         return json_pack("{s:f, s:f}", "clip_norm", s->clip_norm, "noise_multiplier", 0.0);
     }
@@ -150,9 +170,9 @@ static json_t *make_privacy(const struct estimate *e, const struct fed_config *c
         "{s:f, s:f, s:f, s:I, s:f, s:I, s:f, s:I, s:f}", "clip_norm", s->clip_norm,
         "noise_multiplier", s->noise_multiplier, "delta", p->delta, "expected_contributors",
         (json_int_t)p->expected, "epsilon",
-        fed_privacy_epsilon(config->iterations * fed_privacy_rho(p, p->expected), p->delta),
+        fed_privacy_epsilon(rounds * fed_privacy_rho(p, p->expected), p->delta),
         "fewest_contributors", (json_int_t)fewest, "epsilon_of_fewest",
-        fed_privacy_epsilon(config->iterations * fed_privacy_rho(p, fewest), p->delta),
+        fed_privacy_epsilon(rounds * fed_privacy_rho(p, fewest), p->delta),
         "steps_of_clip_norm", (json_int_t)p->scale, "client_noise_deviation",
         p->step * sqrt((double)p->variance));
 }
@@ -357,8 +377,10 @@ static void print_round(const json_t *document)
     const long long quorum = json_get_int(round, "quorum", 0);
     const long long floor = json_get_int(document, "privacy_floor", 0);
     printf("\nprivacy floor    sums of fewer than %lld clients are not opened\n", floor);
+    printf("clients a round  %lld of %lld\n", json_get_int(round, "clients", 0),
+           json_get_int(document, "clients", 0));
     printf("quorum           %lld of %lld clients; sums of fewer leave the model as it is%s\n",
-           quorum, json_get_int(document, "clients", 0),
+           quorum, json_get_int(round, "clients", 0),
            quorum < floor ? " (the privacy floor asks for more, and decides)" : "");
     printf("start            the aggregator waits %.6g s for its nodes\n",
            json_get_number(round, "start_timeout_s", 0));

@@ -9,6 +9,7 @@
 #include "dataset.h"
 #include "frame.h"
 #include "model_message.h"
+#include "sampling.h"
 #include "strategy.h"
 #include "quantiser.h"
 #include "sizes.h"
@@ -98,8 +99,8 @@ int estimate_init(struct estimate *e, const struct fed_config *config, const cha
                               config->tree.n_clients, s->batch_bytes, why);
     }
     if (!error) {
-        error = fed_privacy_plan(s, e->shape.n_params, config->tree.n_clients, config->iterations,
-                                 &e->privacy, why);
+        error = fed_privacy_plan(s, e->shape.n_params, fed_sample_size(s, config->tree.n_clients),
+                                 config->iterations, &e->privacy, why);
     }
     if (!error &&
         wire_model_size((uint32_t)e->shape.n_tensors, e->shape.n_params, 0, &model_bytes)) {

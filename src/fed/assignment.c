@@ -23,6 +23,7 @@ void fed_assignment_release(struct fed_assignment *assignment)
     free(assignment->children);
     free(assignment->child_types);
     free(assignment->streams);
+    free(assignment->stream_clients);
     buf_release(&assignment->public_key);
     *assignment = (struct fed_assignment){0};
 }
@@ -82,6 +83,28 @@ static json_t *stream_objects(const struct fed_tree *tree, uint32_t node)
     return list;
 }
 
+static json_t *stream_client_indices(const struct fed_tree *tree, uint32_t node)
+{
+    struct fed_stream *streams = NULL;
+    uint32_t *clients = NULL;
+    size_t n = 0, k = 0;
+    json_t *list = json_array();
+    bool good = fed_tree_streams(tree, node, &streams, &n) == 0 &&
+                fed_tree_stream_clients(tree, node, streams, n, &clients) == 0;
+    for (size_t i = 0; i < n && good; i++) {
+        for (uint32_t c = 0; c < streams[i].n_clients && good; c++) {
+            good = json_array_append_new(list, json_integer((json_int_t)clients[k++])) == 0;
+        }
+    }
+    free(clients);
+    free(streams);
+    if (!good) {
+        json_decref(list);
+        return NULL;
+    }
+    return list;
+}
+
 static json_t *base64_json(struct span bytes)
 {
     struct buf text = {0};
@@ -124,8 +147,6 @@ static bool put_session(json_t *document, const struct fed_config *config, uint3
         .n_params = session->n_params,
         .n_tensors = session->n_tensors,
         .parent_type = parent->type,
-        .quorum =
-            fed_quorum(&config->settings, tree->n_clients, fed_tree_clients_below(tree, number)),
         .grace_s = fed_grace_s(&config->settings, fed_tree_height(tree, number))};
     memcpy(plain.id, session->id, sizeof plain.id);
     memcpy(plain.nonce, session->nonce, sizeof plain.nonce);
@@ -140,6 +161,7 @@ static bool put_session(json_t *document, const struct fed_config *config, uint3
     }
     good = put(json, "children", child_objects(tree, node)) && good;
     good = put(json, "streams", stream_objects(tree, number)) && good;
+    good = put(json, "clients", stream_client_indices(tree, number)) && good;
     good = put(json, "public_key", base64_json(session->public_key)) && good;
     return put(document, "session", json) && good;
 }
@@ -175,6 +197,7 @@ struct intake {
     struct config_self self;
     struct config_session plain;
     uint32_t at_session;
+    size_t n_stream_clients;
     struct fed_assignment *out;
 };
 
@@ -239,6 +262,29 @@ static int read_streams(struct intake *in, uint32_t list)
     return 0;
 }
 
+/* Each a client of this federation. */
+static int read_stream_clients(struct intake *in, uint32_t list)
+{
+    struct fed_assignment *out = in->out;
+    const json_t *json = in->r->doc.places[list].json;
+    const size_t n = json_array_size(json);
+    out->stream_clients = size_alloc_array(n + 1, sizeof *out->stream_clients);
+    if (out->stream_clients == NULL) {
+        return CAIRN_ERR_NO_MEMORY;
+    }
+    for (size_t i = 0; i < n; i++) {
+        const json_t *index = json_array_get(json, i);
+        const json_int_t k = json_is_integer(index) ? json_integer_value(index) : -1;
+        if (k < 0 || k >= (json_int_t)in->plain.n_clients) {
+            config_fault(in->r, list, "session.clients: element %zu is no index below session.n_clients", i);
+            return 0;
+        }
+        out->stream_clients[i] = (uint32_t)k;
+        in->n_stream_clients = i + 1;
+    }
+    return 0;
+}
+
 static int read_public_key(struct intake *in, uint32_t place)
 {
     struct config_reader *r = in->r;
@@ -275,9 +321,13 @@ static int read_session(struct intake *in)
     uint32_t key = config_found(&object, "public_key");
     uint32_t children = config_found(&object, "children");
     uint32_t streams = config_found(&object, "streams");
+    uint32_t clients = config_found(&object, "clients");
     int err = children != 0 ? read_children(in, children) : 0;
     if (err == 0 && streams != 0) {
         err = read_streams(in, streams);
+    }
+    if (err == 0 && clients != 0) {
+        err = read_stream_clients(in, clients);
     }
     return err != 0 || key == 0 ? err : read_public_key(in, key);
 }
@@ -333,11 +383,12 @@ static void check_agreement(struct intake *in, const struct config_object *root)
     if (!every_stream_has_a_child(in->out)) {
         config_fault(r, in->at_session, "session.streams: comes through a child that is not there");
     }
+    if (r->faults.n_errors == 0 && in->n_stream_clients != clients_that_arrive(in->out)) {
+        config_fault(r, in->at_session,
+                     "session.clients: are not as many as session.streams have");
+    }
     if (!client && in->out->n_children == 0) {
         config_fault(r, in->at_session, "session.children: a switch has at least one child");
-    }
-    if (in->out->n_streams > 0 && plain->quorum > clients_that_arrive(in->out)) {
-        config_fault(r, in->at_session, "session.quorum: is more than the clients of all streams");
     }
 }
 
@@ -362,7 +413,6 @@ static void take_over(struct intake *in)
     out->n_clients = in->plain.n_clients;
     out->n_params = in->plain.n_params;
     out->n_tensors = in->plain.n_tensors;
-    out->quorum = in->plain.quorum;
     out->grace_s = in->plain.grace_s;
     out->parent_type = in->plain.parent_type == FED_SWITCH ? FED_SWITCH : FED_AGGREGATOR;
     memcpy(out->parent, in->plain.parent, sizeof out->parent);

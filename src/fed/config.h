@@ -84,6 +84,7 @@ struct fed_settings {
     double noise_expected;   /* share of a round's clients that the noise is dimensioned for */
     double privacy_delta;
     /* round */
+    double fraction;        /* of the clients that take part in a round: fed_sample_size */
     double deadline_s;      /* a round ends with those who have delivered by then */
     double quorum;          /* below 1 a share of the clients, else their number: fed_quorum */
     double grace_s;         /* after the quorum is through; 0 = wait for all until the deadline */
@@ -184,7 +185,7 @@ struct fed_assignment {
     size_t n_children;
     struct fed_stream *streams; /* that arrive here, also at a dumb switch; a client has none */
     size_t n_streams;
-    uint32_t quorum; /* clients below this node that make one; 1 at a client */
+    uint32_t *stream_clients; /* indices behind each stream, one stream after the other */
     double grace_s;  /* 0 = none */
     uint8_t id[16];
     uint8_t nonce[HE_NONCE_SIZE];

@@ -4,6 +4,7 @@
  * and against the number of clients.
  */
 #include "config_check.h"
+#include "sampling.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -184,12 +185,13 @@ static void warn_of_quorum(struct config_reader *r, const struct config_object *
 {
     const uint32_t section = config_found(root, "round");
     const uint32_t written = section != 0 ? config_doc_member(&r->doc, section, "quorum") : 0;
-    const uint32_t quorum = fed_quorum(settings, n_clients, n_clients);
+    const uint32_t size = fed_sample_size(settings, n_clients);
+    const uint32_t quorum = fed_quorum(settings, size, size);
     if (written != 0 && quorum < settings->privacy_floor) {
         config_warning(r, written,
                        "round.quorum: %" PRIu32 " of %" PRIu32 " clients are fewer than "
                        "round.privacy_floor, %" PRIu32 ", which decides: no smaller sum is opened",
-                       quorum, n_clients, settings->privacy_floor);
+                       quorum, size, settings->privacy_floor);
     }
 }
 

@@ -144,12 +144,16 @@ static const struct config_field privacy[] = {
      .help = "for which epsilon is told; well below one over the number of clients"},
 };
 static const struct config_field round_fields[] = {
+    {.name = "fraction", .kind = CONFIG_NUMBER, SETTING(fraction), RANGE(0, 1), .above_min = true,
+     .otherwise = 1,
+     .help = "share of the clients that take part in a round, chosen by seed and round; at least "
+             "round.privacy_floor, and round.quorum where that is a number"},
     {.name = "deadline_s", .kind = CONFIG_NUMBER, SETTING(deadline_s), RANGE(1, FED_LONGEST_S),
      .otherwise = 600, .help = "seconds after which a round ends with those who have delivered"},
     {.name = "quorum", .kind = CONFIG_NUMBER, SETTING(quorum), RANGE(0, FED_MAX_CLIENTS),
      .above_min = true, .otherwise = 0.5,
-     .help = "fewest clients in a sum that changes the model: below 1 a share of the clients, "
-             "rounded up; from 1 on their number"},
+     .help = "fewest clients in a sum that changes the model: below 1 a share of the clients that "
+             "take part, rounded up; from 1 on their number"},
     {.name = "grace_s", .kind = CONFIG_NUMBER, SETTING(grace_s), RANGE(0, FED_LONGEST_S),
      .help = "seconds that stragglers have once the quorum has delivered, at each level of the "
              "tree; 0 waits for every live client until the deadline"},
@@ -271,12 +275,12 @@ static const struct config_field session[] = {
      .help = "where sums go"},
     {.name = "parent_type", .kind = CONFIG_WORD, SESSION(parent_type), .words = parent_words,
      .required = true, .help = "what the parent is"},
-    {.name = "quorum", .kind = CONFIG_INTEGER, SESSION(quorum), RANGE(1, FED_MAX_CLIENTS),
-     .required = true, .help = "clients that make a quorum here"},
     {.name = "grace_s", .kind = CONFIG_NUMBER, SESSION(grace_s), RANGE(0, FED_LONGEST_S),
      .required = true, .help = "seconds that stragglers have here"},
     {.name = "children", .kind = CONFIG_LIST, .required = true, .help = "who sends here"},
     {.name = "streams", .kind = CONFIG_LIST, .required = true, .help = "what arrives here"},
+    {.name = "clients", .kind = CONFIG_LIST, .required = true,
+     .help = "indices of the clients of each stream, one stream after the other"},
     {.name = "public_key", .kind = CONFIG_BASE64, .required = true,
      .help = "empty without encryption"},
 };

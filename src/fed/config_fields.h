@@ -78,7 +78,6 @@ struct config_session {
     uint64_t n_params;
     char parent[FED_ADDRESS_SIZE];
     uint32_t parent_type; /* FED_AGGREGATOR or FED_SWITCH */
-    uint32_t quorum;
     double grace_s;
 };
 struct config_child {

@@ -11,6 +11,7 @@ struct stream_state {
     uint32_t next;    /* one more than its last frame, or where the round was opened */
     uint32_t through; /* contributors of the plan's last frame, once that came */
     bool live;
+    bool absent; /* brings nothing in this round */
 };
 
 /* One frame on its way to completion; payload is NULL until somebody contributes. */
@@ -100,10 +101,18 @@ void fed_fold_open(struct fed_fold *fold, uint32_t round, uint32_t first)
     for (size_t i = 0; i < fold->n_streams; i++) {
         fold->streams[i].next = first;
         fold->streams[i].through = 0;
+        fold->streams[i].absent = false;
     }
     fold->base = fold->taken = first;
     fold->round = round;
     fold->closed = false;
+}
+
+void fed_fold_await(struct fed_fold *fold, const bool *awaited)
+{
+    for (size_t i = 0; i < fold->n_streams; i++) {
+        fold->streams[i].absent = !awaited[i];
+    }
 }
 
 uint32_t fed_fold_round(const struct fed_fold *fold)
@@ -203,6 +212,10 @@ static int check_open(const struct fed_fold *fold, const struct stream_state *st
         return problem_set(why, CAIRN_ERR_CLOSED, hint, "round %u is closed",
                            (unsigned)fold->round);
     }
+    if (stream->absent) {
+        return problem_set(why, CAIRN_ERR_CLOSED, hint, "node %u sits round %u out",
+                           (unsigned)stream->what.origin, (unsigned)fold->round);
+    }
     if (stream->next < fold->plan->n_frames && fold->taken == fold->plan->n_frames) {
         return problem_set(why, CAIRN_ERR_CLOSED, hint,
                            "round %u: all sums have gone up, with %u of %u frames of node %u",
@@ -271,16 +284,17 @@ void fed_fold_set_live(struct fed_fold *fold, uint32_t origin, bool live)
     }
 }
 
-/* Has every live stream delivered the frames below `end`, and is there a live one? */
+/* Has every live stream that is awaited delivered the frames below `end`, and is there such a one? */
 static bool live_streams_reached(const struct fed_fold *fold, uint32_t end)
 {
     bool any = false;
     for (size_t i = 0; i < fold->n_streams; i++) {
         const struct stream_state *stream = &fold->streams[i];
-        if (stream->live && stream->next < end) {
+        const bool counts = stream->live && !stream->absent;
+        if (counts && stream->next < end) {
             return false;
         }
-        any = any || stream->live;
+        any = any || counts;
     }
     return any;
 }
@@ -349,7 +363,7 @@ bool fed_fold_missing(const struct fed_fold *fold, size_t i, uint32_t *origin, u
 {
     for (size_t s = 0; s < fold->n_streams; s++) {
         const struct stream_state *stream = &fold->streams[s];
-        if (stream->next == fold->plan->n_frames) {
+        if (stream->next == fold->plan->n_frames || stream->absent) {
             continue;
         }
         if (i == 0) {

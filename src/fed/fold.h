@@ -61,6 +61,12 @@ void fed_fold_free(struct fed_fold *fold);
  * `first` (at most n_frames), base = taken = first. Opens a closed fold. Who is live stays as it is.
  */
 void fed_fold_open(struct fed_fold *fold, uint32_t round, uint32_t first);
+/**
+ * Streams that bring nothing in this round, because none of their clients takes part: they are not waited for, and nothing is
+ * accepted of them. After fed_fold_open, which expects all.
+ * @param awaited  one for each stream, in the order of fed_fold_new
+ */
+void fed_fold_await(struct fed_fold *fold, const bool *awaited);
 /** The open round; 0 before the first. */
 uint32_t fed_fold_round(const struct fed_fold *fold);
 
@@ -71,7 +77,7 @@ uint32_t fed_fold_round(const struct fed_fold *fold);
  * @param[out] next  the index that is expected from this stream now, also on failure; 0 for an unknown one
  * @retval CAIRN_ERR_UNKNOWN      no such stream here
  * @retval CAIRN_ERR_CLOSED       no round is open, or it was closed, or every frame that this
- *                                stream still has was taken without it
+ *                                stream still has was taken without it, or it sits this round out
  * @retval CAIRN_ERR_WRONG_INDEX  not the expected frame, or the stream has delivered all
  * @retval CAIRN_ERR_BUSY         the expected one, but at or beyond base + window: again later
  */
@@ -114,10 +120,10 @@ bool fed_fold_closed(const struct fed_fold *fold);
 /** Clients who are through: the contributors of the last frame, of each stream that delivered it.
  * A client that has nothing to contribute is not counted, also when its frames came. */
 uint32_t fed_fold_through(const struct fed_fold *fold);
-/** Has every live stream delivered everything, and is there a live one? */
+/** Has every live stream that is awaited delivered everything, and is there such a one? */
 bool fed_fold_all_through(const struct fed_fold *fold);
 
-/** A stream that has not delivered everything, live or dead: its origin and how far it is. i counts from 0.
+/** An awaited stream that has not delivered everything, live or dead: its origin and how far it is. i counts from 0.
  * @return false when there is no i-th such stream */
 bool fed_fold_missing(const struct fed_fold *fold, size_t i, uint32_t *origin, uint32_t *next,
                       bool *live);

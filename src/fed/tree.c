@@ -164,3 +164,29 @@ cleanup:
     free(clients);
     return err;
 }
+
+int fed_tree_stream_clients(const struct fed_tree *tree, uint32_t node,
+                            const struct fed_stream *streams, size_t n, uint32_t **out)
+{
+    uint32_t *next = size_alloc_array(tree->n_nodes, sizeof *next); /* by origin: where its next client goes */
+    uint32_t *clients = size_alloc_array((size_t)tree->n_clients + 1, sizeof *clients);
+    uint32_t at = 0;
+    if (next == NULL || clients == NULL) {
+        free(next);
+        free(clients);
+        return CAIRN_ERR_NO_MEMORY;
+    }
+    for (size_t i = 0; i < n; i++) {
+        next[streams[i].origin] = at;
+        at += streams[i].n_clients;
+    }
+    for (uint32_t i = 0; i < tree->n_nodes; i++) {
+        uint32_t origin;
+        if (tree->nodes[i].type == FED_CLIENT && stream_origin(tree, i, node, &origin)) {
+            clients[next[origin]++] = tree->nodes[i].index;
+        }
+    }
+    free(next);
+    *out = clients;
+    return 0;
+}

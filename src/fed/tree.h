@@ -53,6 +53,15 @@ struct fed_stream {
  * @retval CAIRN_ERR_NO_MEMORY */
 CAIRN_MUST_CHECK int fed_tree_streams(const struct fed_tree *tree, uint32_t node,
                                       struct fed_stream **out, size_t *n);
+/**
+ * Indices of the clients behind each of `node`'s streams, one stream after the other: streams[i].n_clients of each. *out is
+ * the caller's to free.
+ * @param streams  as fed_tree_streams has them
+ * @retval CAIRN_ERR_NO_MEMORY
+ */
+CAIRN_MUST_CHECK int fed_tree_stream_clients(const struct fed_tree *tree, uint32_t node,
+                                             const struct fed_stream *streams, size_t n,
+                                             uint32_t **out);
 /** Links from a node down to the client farthest below it: 0 for a client. */
 uint32_t fed_tree_height(const struct fed_tree *tree, uint32_t node);
 /** Clients at or below a node. */

@@ -14,6 +14,7 @@
 #include "round.h"
 #include "roundlog.h"
 #include "runfolder.h"
+#include "sampling.h"
 #include "strategy.h"
 #include "watch.h"
 
@@ -85,6 +86,9 @@ struct aggregator {
     struct watch watch;      /* node i + 1 */
     struct fed_stream *streams;
     size_t n_streams;
+    uint32_t *stream_clients; /* fed_tree_stream_clients */
+    bool *awaited;            /* n_streams: in this round */
+    struct fed_sample sample; /* who takes part in this round */
     struct buf message;      /* piece 0 on its way down */
     uint64_t largest_samples;
     struct model_shape kept; /* of all that the strategy keeps */

@@ -135,7 +135,7 @@ static void set_model_moves(struct aggregator *a, bool moves)
 
 uint32_t aggregation_quorum(const struct aggregator *a)
 {
-    const uint32_t clients = a->config->tree.n_clients;
+    const uint32_t clients = fed_sample_size(&a->config->settings, a->config->tree.n_clients);
     return fed_quorum(&a->config->settings, clients, clients);
 }
 
@@ -148,6 +148,8 @@ static void begin_round(struct aggregator *a, uint32_t number)
     a->entry = (struct roundlog_entry){.round = number,
                                        .start_us = a->host->clock->wall_us(a->host->clock->ctx)};
     a->round_began_ns = now;
+    fed_sample_choose(s, a->config->tree.n_clients, number, &a->sample);
+    (void)fed_sample_streams(&a->sample, a->streams, a->n_streams, a->stream_clients, a->awaited);
     aggregation_begin_waiting(a, s->deadline_s);
     a->discarded = 0;
     a->fewest_opened = UINT32_MAX;
@@ -161,7 +163,7 @@ static void begin_round(struct aggregator *a, uint32_t number)
 
 static int give_out_round(struct aggregator *a, uint32_t first, struct cairn_problem *why)
 {
-    receiver_open(&a->receiver, a->round.number, first);
+    receiver_open(&a->receiver, a->round.number, first, a->awaited);
     if (send_model(a, 0, first) != 0) {
         return problem_set(why, CAIRN_ERR_NO_MEMORY, NULL, "no memory for the model of round %u",
                            (unsigned)a->round.number);
@@ -416,7 +418,7 @@ static uint64_t restore_round(struct aggregator *a)
     if (err == 0) {
         aggregation_say(a, "round %u goes on at frame %u of %u", (unsigned)from->open,
                         (unsigned)a->round.decided, (unsigned)a->plan.n_frames);
-        receiver_open(&a->receiver, a->round.number, a->round.decided);
+        receiver_open(&a->receiver, a->round.number, a->round.decided, a->awaited);
         set_model_moves(a, a->round.opened > 0);
         if (from->closing) { /* what is not in the journal may have been opened and lost */
             receiver_close(&a->receiver);
@@ -449,6 +451,14 @@ static json_t *round_line(const struct aggregator *a)
         }
         json_object_set_new(line, "loss", json_real(a->metrics.loss));
     }
+    if (line != NULL && a->sample.size < a->plan.n_clients) {
+        char *set = malloc(2 * fed_plan_set_bytes(&a->plan) + 1);
+        if (set != NULL) {
+            digest_hex(a->sample.set, fed_plan_set_bytes(&a->plan), set);
+            json_object_set_new(line, "chosen", json_string(set));
+        }
+        free(set);
+    }
     if (line != NULL && a->privacy.noise) {
         json_object_set_new(line, "epsilon", json_real(aggregation_epsilon(a)));
         json_object_set_new(line, "noise_multiplier",
@@ -468,7 +478,8 @@ double aggregation_epsilon(const struct aggregator *a)
     return fed_privacy_epsilon(most, a->privacy.delta);
 }
 
-/* An opened round costs every client that may have been in it what its smallest sum costs. */
+/* An opened round costs every client that took part what its smallest sum costs. The others were not in it, as everybody
+ * knows. */
 static void count_privacy(struct aggregator *a)
 {
     if (!a->privacy.noise || a->fewest_opened == UINT32_MAX) {
@@ -476,7 +487,7 @@ static void count_privacy(struct aggregator *a)
     }
     const double rho = fed_privacy_rho(&a->privacy, a->fewest_opened);
     for (uint32_t k = 0; k < a->plan.n_clients; k++) {
-        a->rho[k] += rho;
+        a->rho[k] += fed_sample_has(&a->sample, k) ? rho : 0;
     }
 }
 
@@ -517,7 +528,7 @@ static void say_round(struct aggregator *a)
     }
     aggregation_say(a, "round %u of %u: %u of %u clients%s%s%s, %.2f s", (unsigned)a->round.number,
                     (unsigned)a->config->iterations, (unsigned)a->round.fewest,
-                    (unsigned)a->config->tree.n_clients, accuracy, epsilon, kept,
+                    (unsigned)a->sample.size, accuracy, epsilon, kept,
                     clock_seconds(a->round_began_ns, aggregation_now_ns(a)));
 }
 

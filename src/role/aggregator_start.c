@@ -44,6 +44,8 @@ static void aggregator_free(struct role *role)
     ledger_state_release(&a->resumed);
     ledger_close(a->ledger);
     free(a->streams);
+    free(a->stream_clients);
+    free(a->awaited);
     free(a->model);
     model_shape_release(&a->kept);
     free(a->steps);
@@ -69,7 +71,8 @@ static int make_plan(struct aggregator *a, struct cairn_problem *why)
                             a->config->tree.n_clients, s->batch_bytes, why);
     }
     return err != 0 ? err
-                    : fed_privacy_plan(s, a->plan.n_params, a->config->tree.n_clients,
+                    : fed_privacy_plan(s, a->plan.n_params,
+                                       fed_sample_size(s, a->config->tree.n_clients),
                                        a->config->iterations, &a->privacy, why);
 }
 
@@ -207,7 +210,15 @@ static int make_run(struct aggregator *a, struct span text, enum aggregator_resu
 static int make_receiver(struct aggregator *a)
 {
     const struct fed_settings *s = &a->config->settings;
-    const int err = fed_tree_streams(&a->config->tree, 0, &a->streams, &a->n_streams);
+    const struct fed_tree *tree = &a->config->tree;
+    int err = fed_tree_streams(tree, 0, &a->streams, &a->n_streams);
+    if (err == 0) {
+        err = fed_tree_stream_clients(tree, 0, a->streams, a->n_streams, &a->stream_clients);
+    }
+    if (err == 0) {
+        a->awaited = size_alloc_array(a->n_streams, sizeof *a->awaited);
+        err = a->awaited == NULL ? CAIRN_ERR_NO_MEMORY : 0;
+    }
     return err != 0 ? err
                     : receiver_init(&a->receiver, a->host, &a->plan, a->streams, a->n_streams,
                                     fed_plan_window(&a->plan, s->window_bytes, s->batch_bytes),

@@ -30,6 +30,7 @@
 #include "quantiser.h"
 #include "receiver.h"
 #include "roundlog.h"
+#include "sampling.h"
 #include "secret.h"
 #include "sizes.h"
 #include "uplink.h"
@@ -40,12 +41,13 @@ enum client_state {
     CLIENT_TRAINING, /* on the own slice */
     CLIENT_SENDING,  /* frames to the parent */
     CLIENT_SENT,     /* the parent has them all, or has closed the round; the next model is awaited */
+    CLIENT_RESTING,  /* others take part in this round; the next model is awaited */
     CLIENT_STALLED,  /* the parent refused for good; the next model is awaited */
     CLIENT_FINISHED, /* the final model has come */
 };
 
 static const char *const state_names[] = {"waiting", "fetching", "training", "sending",
-                                          "sent",    "stalled",  "finished"};
+                                          "sent",    "resting",  "stalled",  "finished"};
 
 /* What came in and the step has not taken. Guarded by lock. */
 struct arrivals {
@@ -313,6 +315,13 @@ static void settle(struct client *c)
     c->settled = true;
 }
 
+static bool takes_part(const struct client *c)
+{
+    struct fed_sample sample;
+    fed_sample_choose(&c->assignment->settings, c->assignment->n_clients, c->round, &sample);
+    return fed_sample_has(&sample, c->assignment->self.index);
+}
+
 static void begin_round(struct client *c, const struct wire_model *m, int64_t arrived_us)
 {
     const struct fed_settings *s = &c->assignment->settings;
@@ -346,7 +355,13 @@ static void begin_round(struct client *c, const struct wire_model *m, int64_t ar
     pthread_mutex_lock(&c->lock);
     c->trouble[0] = '\0';
     pthread_mutex_unlock(&c->lock);
-    set_state(c, CLIENT_FETCHING);
+    if (takes_part(c)) {
+        set_state(c, CLIENT_FETCHING);
+        return;
+    }
+    c->sits_out = true;
+    end_entry(c);
+    set_state(c, CLIENT_RESTING);
 }
 
 /* The parent wants this round's frames from here on. */
@@ -883,7 +898,8 @@ static int load_key(struct client *c, const struct fed_assignment *a, struct cai
 
 static int make_noise(struct client *c, const struct fed_assignment *a, struct cairn_problem *why)
 {
-    const int err = fed_privacy_plan(&a->settings, c->plan.n_params, a->n_clients, a->iterations,
+    const int err = fed_privacy_plan(&a->settings, c->plan.n_params,
+                                     fed_sample_size(&a->settings, a->n_clients), a->iterations,
                                      &c->privacy, why);
     return err != 0 || !c->privacy.noise ? err : privacy_noise_new(c->privacy.variance, &c->noise);
 }

@@ -46,13 +46,14 @@ void receiver_release(struct receiver *in)
     *in = (struct receiver){0};
 }
 
-void receiver_open(struct receiver *in, uint32_t round, uint32_t first)
+void receiver_open(struct receiver *in, uint32_t round, uint32_t first, const bool *awaited)
 {
     pthread_mutex_lock(&in->lock);
     if (fed_fold_round(in->fold) != round) {
         busy_restart(&in->adding, clock_now_ns(in->host->clock));
     }
     fed_fold_open(in->fold, round, first);
+    fed_fold_await(in->fold, awaited);
     pthread_cond_broadcast(&in->moved);
     pthread_mutex_unlock(&in->lock);
 }

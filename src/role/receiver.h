@@ -44,8 +44,8 @@ CAIRN_MUST_CHECK int receiver_init(struct receiver *in, const struct role_host *
                                    const uint8_t experiment[WIRE_EXPERIMENT]);
 void receiver_release(struct receiver *in);
 
-/** Begin a round, or begin it again, at frame `first`. */
-void receiver_open(struct receiver *in, uint32_t round, uint32_t first);
+/** Begin a round, or begin it again, at frame `first`. @param awaited  fed_fold_await */
+void receiver_open(struct receiver *in, uint32_t round, uint32_t first, const bool *awaited);
 /** Nothing more is taken in for this round. */
 void receiver_close(struct receiver *in);
 /** The parent has, or this node has opened, everything below `base`. */

@@ -27,6 +27,8 @@
 #include "plan.h"
 #include "receiver.h"
 #include "roundlog.h"
+#include "sampling.h"
+#include "sizes.h"
 #include "tenseal_batch.h"
 #include "uplink.h"
 #include "watch.h"
@@ -66,6 +68,8 @@ struct switch_role {
     struct fed_closing closing;
     uint64_t deadline_ns; /* of delivering to the parent */
     uint32_t round;
+    uint32_t chosen;      /* clients below that take part in it */
+    bool *awaited;        /* n_streams: those that have such clients; folding only */
     bool final_taken;
     bool up_ended;        /* nothing more goes up in this round */
     struct buf *finished; /* n_frames: whole frames that the parent has not taken yet */
@@ -339,6 +343,16 @@ static void drop_finished(struct switch_role *s)
     }
 }
 
+/* Who takes part in this round. @return clients that make a quorum of those below */
+static uint32_t choose_clients(struct switch_role *s)
+{
+    const struct fed_assignment *a = s->assignment;
+    struct fed_sample sample;
+    fed_sample_choose(&a->settings, a->n_clients, s->round, &sample);
+    s->chosen = fed_sample_streams(&sample, a->streams, a->n_streams, a->stream_clients, s->awaited);
+    return fed_quorum(&a->settings, sample.size, s->chosen);
+}
+
 /* Everything from frame `first` on is collected (again), and the children are told. */
 static void collect_from(struct switch_role *s, uint32_t first)
 {
@@ -352,15 +366,16 @@ static void collect_from(struct switch_role *s, uint32_t first)
         downlink_again(&s->down, i);
     }
     uplink_begin(&s->uplink, s->round);
-    s->up_ended = s->final_taken || is_dumb(s);
+    const uint32_t quorum = choose_clients(s);
+    s->up_ended = s->final_taken || is_dumb(s) || s->chosen == 0;
     if (s->up_ended) {
         return;
     }
     drop_finished(s);
     first = first < s->plan.n_frames ? first : s->plan.n_frames;
     s->next = s->built = first;
-    receiver_open(&s->receiver, s->round, first);
-    fed_closing_begin(&s->closing, now, s->deadline_ns, a->grace_s, a->quorum);
+    receiver_open(&s->receiver, s->round, first, s->awaited);
+    fed_closing_begin(&s->closing, now, s->deadline_ns, a->grace_s, quorum);
 }
 
 static void set_deadline(struct switch_role *s, uint32_t deadline_ms)
@@ -373,7 +388,7 @@ static void set_deadline(struct switch_role *s, uint32_t deadline_ms)
 static void ask_where_to_go_on(struct switch_role *s, const struct arrivals *arrived)
 {
     set_deadline(s, arrived->deadline_ms);
-    if (is_dumb(s)) {
+    if (is_dumb(s) || s->chosen == 0) {
         collect_from(s, arrived->from); /* only the children hear of it */
     } else {
         s->up_ended = false;
@@ -755,6 +770,7 @@ static void switch_free(struct role *role)
     uplink_release(&s->uplink);
     drop_finished(s);
     free(s->finished);
+    free(s->awaited);
     receiver_release(&s->receiver);
     pieces_release(&s->pieces);
     if (s->log_ready) {
@@ -809,7 +825,8 @@ static int make_fold(struct switch_role *s, const struct fed_assignment *a)
 {
     const struct fed_settings *settings = &a->settings;
     s->finished = calloc(s->plan.n_frames, sizeof *s->finished);
-    if (s->finished == NULL) {
+    s->awaited = size_alloc_array(a->n_streams, sizeof *s->awaited);
+    if (s->finished == NULL || s->awaited == NULL) {
         return CAIRN_ERR_NO_MEMORY;
     }
     return receiver_init(&s->receiver, s->host, &s->plan, a->streams, a->n_streams,

@@ -10,6 +10,7 @@
 #include "plan.h"
 #include "privacy.h"
 #include "quantiser.h"
+#include "sampling.h"
 #include "strategy.h"
 
 /* A client as this sees it: its trainer, and what it owes. */
@@ -192,7 +193,13 @@ static int add_frames(struct work *w, uint32_t round, uint64_t largest_samples,
         return 0;
     }
     uint64_t weight = 0;
+    struct fed_sample sample;
+    fed_sample_choose(w->settings, w->n_clients, round, &sample);
     for (uint32_t k = 0; k < w->n_clients; k++) {
+        if (in_set(set, k) && !fed_sample_has(&sample, k)) {
+            fprintf(stderr, "recompute: round %u: client %u was not chosen\n", (unsigned)round, (unsigned)k);
+            return -1;
+        }
         if (in_set(set, k)) {
             weight += w->clients[k].trainer->samples;
             if (w->clients[k].trained != round && train(w, k, round, largest_samples) != 0) {
@@ -229,8 +236,10 @@ static int add_round(struct work *w, const json_t *line)
                            round == 1 ? NULL : w->largest, w->steps);
     memset(w->largest, 0, tensors * sizeof *w->largest);
     memcpy(w->before, w->model, w->plan.n_params * sizeof *w->model);
+    struct fed_sample sample;
+    fed_sample_choose(w->settings, w->n_clients, round, &sample);
     for (uint32_t k = 0; w->settings->error_feedback && k < w->n_clients; k++) {
-        if (train(w, k, round, largest_samples) != 0) { /* in the sum or not, it owes from now on */
+        if (fed_sample_has(&sample, k) && train(w, k, round, largest_samples) != 0) { /* in the sum or not, it owes from now on */
             return -1;
         }
     }

@@ -231,6 +231,54 @@ static void test_survival__f3_what_a_strategy_keeps_is_not_lost(void **state)
     }
 }
 
+/* Who was chosen in a round, as its line has it. */
+static unsigned chosen_in(const char *line)
+{
+    const char *at = strstr(line, "\"chosen\":");
+    assert_non_null(at);
+    at = strchr(at + strlen("\"chosen\":"), '"');
+    return (unsigned)strtoul(at + 1, NULL, 16);
+}
+
+/* One or two of three take part in each round. The others send nothing and are not waited for, nor is a switch below which
+ * nobody takes part; and whoever is started anew in mid-round knows all the same who it is that takes part. */
+static void test_survival__who_is_not_chosen_is_not_waited_for(void **state)
+{
+    (void)state;
+    unsigned sets = 0;
+    for (unsigned seed = 0; seed < 12; seed++) {
+        const bool alone = seed % 3 == 0;
+        const struct federation_options options = options_for(config_of_variant(&(struct variant){
+            .profile = seed % 2 ? "none" : "capsule",
+            .seed = seed + 1,
+            .round = alone ? "\"fraction\": 0.3, \"privacy_floor\": 1"
+                           : "\"fraction\": 0.5, \"privacy_floor\": 2"}));
+        char path[160], line[4096];
+        struct federation *f = federation_new(&options);
+        for (unsigned i = 0; i < 3 * seed; i++) {
+            federation_turns(f, 1);
+            federation_advance(f, 0.03);
+        }
+        if (seed > 0) {
+            federation_restart(f, seed % 2 ? "10.0.0.2:5000" : "10.0.0.1:5000");
+        }
+        const struct outcome out = finish(f);
+        assert_true(out.longest_s < 60);
+        snprintf(path, sizeof path, "%s/runs/survival/rounds.jsonl", folder);
+        FILE *file = fopen(path, "r");
+        for (int i = 0; i < ROUNDS; i++) {
+            assert_non_null(fgets(line, sizeof line, file));
+            const unsigned set = chosen_in(line);
+            assert_int_equal(__builtin_popcount(set), alone ? 1 : 2);
+            assert_int_equal(out.fewest[i], alone ? 1 : 2);
+            assert_int_equal(out.most[i], alone ? 1 : 2);
+            sets |= 1U << set;
+        }
+        fclose(file);
+    }
+    assert_int_equal(sets, 0x7e); /* every set of one and of two */
+}
+
 /* With room for the whole round clients are through with it, and have to be told to send again. */
 static void test_survival__f3_clients_send_again_what_was_lost(void **state)
 {
@@ -462,6 +510,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_survival__f3_aggregator_killed_at_any_turn),
         cmocka_unit_test(test_survival__f3_what_a_strategy_keeps_is_not_lost),
+        cmocka_unit_test(test_survival__who_is_not_chosen_is_not_waited_for),
         cmocka_unit_test(test_survival__f3_clients_send_again_what_was_lost),
         cmocka_unit_test(test_survival__f2_switch_killed_at_any_turn),
         cmocka_unit_test(test_survival__f1_client_killed_at_any_turn),

@@ -39,6 +39,27 @@ static void read_config(struct span text, struct fed_config *config)
     fed_faults_release(&faults);
 }
 
+/* Each stream's clients are those of the tree that are at its origin or below. */
+static void check_stream_clients(const struct fed_config *c, uint32_t number,
+                                 const struct fed_assignment *a)
+{
+    size_t k = 0;
+    for (size_t i = 0; i < a->n_streams; i++) {
+        for (uint32_t n = 0; n < a->streams[i].n_clients; n++, k++) {
+            uint32_t at = 0;
+            while (c->tree.nodes[at].type != FED_CLIENT ||
+                   c->tree.nodes[at].index != a->stream_clients[k]) {
+                at++;
+                assert_true(at < c->tree.n_nodes);
+            }
+            while (at != a->streams[i].origin) {
+                assert_int_not_equal(at, number);
+                at = c->tree.nodes[at].parent;
+            }
+        }
+    }
+}
+
 static void check_assignment(const struct fed_config *c, uint32_t number,
                              const struct fed_session *session, const struct fed_assignment *a)
 {
@@ -83,9 +104,7 @@ static void check_assignment(const struct fed_config *c, uint32_t number,
         assert_int_equal(a->streams[i].n_clients, streams[i].n_clients);
         assert_int_equal(a->streams[i].child, streams[i].child);
     }
-    const uint32_t below = fed_tree_clients_below(&c->tree, number);
-    assert_int_equal(a->quorum, fed_quorum(&c->settings, c->tree.n_clients, below));
-    assert_in_range(a->quorum, 1, below);
+    check_stream_clients(c, number, a);
     assert_true(a->grace_s == fed_grace_s(&c->settings, fed_tree_height(&c->tree, number)));
     free(streams);
     assert_memory_equal(a->id, session->id, sizeof a->id);
@@ -242,9 +261,10 @@ static const struct change changes[] = {
      "session.streams: comes through a child that is not there"},
     {3, "session", "streams", "[{\"origin\": 3, \"clients\": 1, \"child\": 0}]",
      "a switch has streams, a client has none"},
-    {1, "session", "quorum", "0", "session.quorum: 0 is too small"},
-    {1, "session", "quorum", "3", "session.quorum: is more than the clients of all streams"},
-    {1, "session", "quorum", "", "session.\"quorum\" is missing"},
+    {1, "session", "clients", "[0]", "session.clients: are not as many as session.streams have"},
+    {1, "session", "clients", "[0, 99]", "session.clients: element 1 is no index below session.n_clients"},
+    {1, "session", "clients", "[0, \"1\"]", "session.clients: element 1 is no index"},
+    {1, "session", "clients", "", "session.\"clients\" is missing"},
     {1, "session", "grace_s", "-0.5", "session.grace_s: -0.5 is too small"},
     {1, "session", "grace_s", "", "session.\"grace_s\" is missing"},
     {3, "round", "quorum", "4", "round.quorum: 4 is more than the number of clients, 3"},

@@ -472,6 +472,31 @@ static void test_fold__who_comes_back_goes_on_where_the_sums_are(void **state)
     fed_fold_free(fold);
 }
 
+/* Neither for its frames nor for being through; it may not bring any, and is back in the next round. */
+static void test_fold__who_sits_out_is_not_waited_for(void **state)
+{
+    (void)state;
+    struct fed_fold *fold = fold_of(two_clients, 2);
+    uint32_t next, origin;
+    bool live;
+    fed_fold_await(fold, (const bool[]){true, false});
+    assert_int_equal(deliver(fold, 7, 1, 0, &next), CAIRN_ERR_CLOSED);
+    for (uint32_t i = 0; i < plan.n_frames; i++) {
+        assert_int_equal(deliver(fold, 3, 0, i, &next), 0);
+        assert_takes(fold, i, 1);
+    }
+    assert_true(fed_fold_all_through(fold));
+    assert_false(fed_fold_missing(fold, 0, &origin, &next, &live));
+    fed_fold_open(fold, 2, 0);
+    fed_fold_await(fold, (const bool[]){false, true});
+    fed_fold_set_live(fold, 7, false);
+    assert_false(fed_fold_all_through(fold)); /* nobody who counts is there */
+    fed_fold_open(fold, 3, 0);
+    assert_int_equal(deliver(fold, 7, 1, 0, &next), 0);
+    assert_false(fed_fold_ready(fold));
+    fed_fold_free(fold);
+}
+
 static void test_fold__what_a_dead_stream_brought_stays_in(void **state)
 {
     (void)state;
@@ -866,6 +891,7 @@ int main(void)
         cmocka_unit_test(test_fold__the_window_is_counted_from_the_base),
         cmocka_unit_test(test_fold__a_dead_stream_is_not_waited_for),
         cmocka_unit_test(test_fold__who_comes_back_goes_on_where_the_sums_are),
+        cmocka_unit_test(test_fold__who_sits_out_is_not_waited_for),
         cmocka_unit_test(test_fold__what_a_dead_stream_brought_stays_in),
         cmocka_unit_test(test_fold__who_comes_after_the_last_sum_finds_it_closed),
         cmocka_unit_test(test_fold__closing_completes_every_frame_with_what_it_has),

@@ -505,12 +505,12 @@ static void test_quantiser__toward_zero(void **state)
     (void)state;
     const double steps[] = {0.01, 0.02, 0.03, 0.04};
     const struct quantiser q = {&shape, steps, 16, 30, 40, 77, 5, 3, true};
-    const float owed[N] = {0.3F, -0.3F, 0.29999F, 1e-9F, -1e-9F, 0, 2, -2};
+    const float all[N] = {0.3F, -0.3F, 0.29999F, 1e-9F, -1e-9F, 0, 2, -2};
     int32_t got[N];
-    quantiser_read(&q, owed, 0, N, got, NULL);
+    quantiser_read(&q, all, 0, N, got, NULL);
     for (size_t i = 0; i < N; i++) {
         const double y =
-            owed[i] * (30.0 / 40 / steps[model_shape_find(&shape, i) - shape.tensors]);
+            all[i] * (30.0 / 40 / steps[model_shape_find(&shape, i) - shape.tensors]);
         assert_int_equal(got[i], (int32_t)fmax(fmin(trunc(y), 32767), -32767));
     }
 }
