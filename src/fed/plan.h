@@ -2,6 +2,7 @@
 #ifndef FED_PLAN_H
 #define FED_PLAN_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -21,6 +22,7 @@ struct fed_plan {
     size_t frame_params; /* parameters in every frame but the last: whole chunks */
     uint32_t n_frames;
     uint32_t n_clients; /* bits of a contributor set */
+    bool noise; /* clients owe noise with what they send; false from fed_plan_init, and its caller's to set */
     size_t piece_params; /* parameters in every piece of the model on its way down but the last */
 };
 

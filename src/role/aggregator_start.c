@@ -70,6 +70,7 @@ static int make_plan(struct aggregator *a, struct cairn_problem *why)
         err = fed_plan_init(&a->plan, &he, a->trainer->shape->n_params, s->frame_params,
                             a->config->tree.n_clients, s->batch_bytes, why);
     }
+    a->plan.noise = s->noise_multiplier > 0;
     return err != 0 ? err
                     : fed_privacy_plan(s, a->plan.n_params,
                                        fed_sample_size(s, a->config->tree.n_clients),

@@ -839,11 +839,14 @@ static int make_plan(struct switch_role *s, const struct fed_assignment *a,
 {
     const struct fed_settings *settings = &a->settings;
     struct he_params he;
-    const int err =
+    int err =
         he_params_choose(settings->profile, settings->value_bits, a->n_clients, &he, why);
-    return err != 0 ? err
-                    : fed_plan_init(&s->plan, &he, (size_t)a->n_params, settings->frame_params,
-                                    a->n_clients, settings->batch_bytes, why);
+    if (err == 0) {
+        err = fed_plan_init(&s->plan, &he, (size_t)a->n_params, settings->frame_params,
+                            a->n_clients, settings->batch_bytes, why);
+    }
+    s->plan.noise = settings->noise_multiplier > 0;
+    return err;
 }
 
 int switch_new(struct fed_assignment *assignment, const struct role_host *host, struct role **out,

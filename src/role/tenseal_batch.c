@@ -23,6 +23,10 @@ enum { FRAMING = 3 * 10 };
 
 static int check_profile(const struct fed_plan *plan, struct cairn_problem *why)
 {
+    if (plan->noise) {
+        return problem_set(why, CAIRN_ERR_REFUSED, "send with cairn's own client",
+                           "in this run clients add noise to their updates, and TenSEAL adds none");
+    }
     return he_is_ckks(&plan->he)
                ? 0
                : problem_set(why, CAIRN_ERR_REFUSED,
