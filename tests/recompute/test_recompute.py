@@ -48,6 +48,22 @@ class Recompute(cairn.CairnCase):
         config, digest, rounds = self.run_once()
         self.assertEqual(cairn.recompute(self.write(config), rounds, self.data), digest)
 
+    def test_strategies_and_clipping(self):
+        base = {"encryption": {"error_feedback": False}, "privacy": {"clip_norm": 0.5}, **SYNTHETIC}
+        digests = set()
+        for name in ("fedavg", "fedavgm", "fedadam", "fedyogi", "fedadagrad"):
+            config, digest, rounds = self.run_once(strategy={"name": name}, **base)
+            self.assertEqual(cairn.recompute(self.write(config), rounds), digest)
+            digests.add(digest)
+        self.assertEqual(len(digests), 5)
+
+    def test_noise_is_never_made_again(self):
+        config, digest, rounds = self.run_once(privacy={"clip_norm": 1, "noise_multiplier": 1}, **SYNTHETIC)
+        _, again, _ = self.run_once(privacy={"clip_norm": 1, "noise_multiplier": 1}, **SYNTHETIC)
+        self.assertNotEqual(digest, again)
+        with self.assertRaises(subprocess.CalledProcessError):
+            cairn.recompute(self.write(config), rounds)
+
     def test_a_log_that_does_not_add_up(self):
         config, digest, rounds = self.run_once(encryption={"error_feedback": False}, **SYNTHETIC)
         path = self.write(config)
