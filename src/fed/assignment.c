@@ -150,6 +150,7 @@ static bool put_session(json_t *document, const struct fed_config *config, uint3
         .grace_s = fed_grace_s(&config->settings, fed_tree_height(tree, number))};
     memcpy(plain.id, session->id, sizeof plain.id);
     memcpy(plain.nonce, session->nonce, sizeof plain.nonce);
+    memcpy(plain.aggregator, tree->nodes[0].address, sizeof plain.aggregator);
     memcpy(plain.parent, parent->address, sizeof plain.parent);
     json_t *json = json_object();
     bool good = true;

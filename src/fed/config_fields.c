@@ -271,6 +271,8 @@ static const struct config_field session[] = {
      .required = true, .help = "parameters of the model"},
     {.name = "n_tensors", .kind = CONFIG_INTEGER, SESSION(n_tensors), RANGE(1, 1000000),
      .required = true, .help = "tensors of the model"},
+    {.name = "aggregator", .kind = CONFIG_ADDRESS, SESSION(aggregator),
+     .help = "who runs it; asked before another run's config is taken"},
     {.name = "parent", .kind = CONFIG_ADDRESS, SESSION(parent), .required = true,
      .help = "where sums go"},
     {.name = "parent_type", .kind = CONFIG_WORD, SESSION(parent_type), .words = parent_words,

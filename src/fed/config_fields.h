@@ -76,6 +76,7 @@ struct config_session {
     uint8_t nonce[HE_NONCE_SIZE];
     uint32_t node, iterations, n_clients, n_tensors;
     uint64_t n_params;
+    char aggregator[FED_ADDRESS_SIZE]; /* "" = not told */
     char parent[FED_ADDRESS_SIZE];
     uint32_t parent_type; /* FED_AGGREGATOR or FED_SWITCH */
     double grace_s;

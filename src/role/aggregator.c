@@ -862,7 +862,10 @@ void aggregation_status(struct role *role, json_t *into)
     const bool collecting = a->state == AGG_COLLECTING;
     pthread_mutex_unlock(&a->lock);
     json_object_set_new(into, "rounds", json_integer((json_int_t)a->config->iterations));
+    char session[2 * sizeof a->id + 1];
+    digest_hex(a->id, sizeof a->id, session);
     json_object_set_new(into, "experiment", json_string(a->config->settings.experiment));
+    json_object_set_new(into, "session", json_string(session));
     json_object_set_new(into, "parameters", json_string(a->plan.he.id));
     json_object_set_new(into, "nodes", watch_json(&a->watch));
     json_object_set_new(into, "refused",

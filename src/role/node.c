@@ -18,6 +18,7 @@
 #include "builtin.h"
 #include "client.h"
 #include "digest.h"
+#include "holder.h"
 #include "json.h"
 #include "log.h"
 #include "query.h"
@@ -392,9 +393,14 @@ static int take_config(struct node *node, json_t *document, struct cairn_problem
     }
     pthread_mutex_lock(&node->lock);
     const bool same = node->role != NULL && strcmp(node->digest, digest) == 0;
+    json_t *held = json_incref(node->config);
     pthread_mutex_unlock(&node->lock);
-    if (same) {
-        return 0;
+    if (!same) {
+        err = holder_check(held, document, &node->host, why);
+    }
+    json_decref(held);
+    if (same || err != 0) {
+        return err;
     }
     err = build_role(node, document, &role, why);
     if (role != NULL) {
