@@ -5,11 +5,13 @@
 #include <netdb.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "aggregator.h"
 #include "cli.h"
 #include "clock.h"
 #include "log.h"
+#include "reload.h"
 #include "report.h"
 #include "serve.h"
 
@@ -80,7 +82,7 @@ static int set_runs_dir(struct fed_settings *settings, const char *runs_dir,
 }
 
 static int listen_here(const struct agg_options *o, const struct fed_config *config,
-                       struct serve **serve, struct cairn_problem *why)
+                       struct reload *reload, struct serve **serve, struct cairn_problem *why)
 {
     const struct fed_node *self = &config->tree.nodes[0];
     char numeric[NI_MAXHOST];
@@ -98,6 +100,9 @@ static int listen_here(const struct agg_options *o, const struct fed_config *con
         .log_dir = o->log_dir ? o->log_dir : config->settings.log_dir,
         .workers = config->settings.workers,
         .max_connections = config->settings.max_connections,
+        /* on a terminal, SIGHUP says that it was closed, and ends the run as it ends everything there */
+        .reload = isatty(STDERR_FILENO) ? NULL : reload_check,
+        .reload_ctx = reload,
     };
     int error = serve_start(&options, serve, why);
     if (error == CAIRN_ERR_ENVIRONMENT && !o->listen) {
@@ -168,12 +173,14 @@ int cmd_agg(struct cli *cli, int argc, char **argv, struct cairn_problem *why)
     struct buf text = {0};
     struct serve *serve = NULL;
     struct role *role = NULL;
-    error = cli_read_config(cli, argc > 0 ? argv[0] : "config.json", &text, &config, why);
+    struct reload reload = {.path = argc > 0 ? argv[0] : "config.json"};
+    error = cli_read_config(cli, reload.path, &text, &config, why);
     if (!error) {
         error = set_runs_dir(&config.settings, o.runs_dir, why);
     }
     if (!error) {
-        error = listen_here(&o, &config, &serve, why);
+        reload.text = buf_span(&text);
+        error = listen_here(&o, &config, &reload, &serve, why);
     }
     if (!error) {
         error = aggregator_new(&config, buf_span(&text),

@@ -280,6 +280,31 @@ static void get_status(struct node *node, const struct http_request *request,
     answer_json(reply, status_document(node));
 }
 
+static void log_member(const char *key, const json_t *value)
+{
+    char *text = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
+    log_line(LOG_WARNING, "status: %s %s", key, text == NULL ? "(no memory)" : text);
+    free(text);
+}
+
+/* Whoever sends a signal wants to see it, also with --quiet. */
+void node_log_status(struct node *node)
+{
+    json_t *doc = status_document(node), *value, *element;
+    const char *key;
+    size_t i;
+    json_object_foreach(doc, key, value) {
+        if (json_is_array(value)) {
+            json_array_foreach(value, i, element) {
+                log_member(key, element);
+            }
+        } else {
+            log_member(key, value);
+        }
+    }
+    json_decref(doc);
+}
+
 static void not_configured(struct http_reply *reply)
 {
     struct cairn_problem why;

@@ -41,6 +41,8 @@ void node_free(struct node *node);
 struct http_app node_app(struct node *node);
 /** One step of the role, if there is one. One thread at a time. @return as role.step */
 uint64_t node_step(struct node *node);
+/** The status, a line of the log for each of its members and for each element of a list. */
+void node_log_status(struct node *node);
 /** What the node gives to a role that is made by hand (the aggregator). */
 const struct role_host *node_host(struct node *node);
 /** Install a role by hand; the node frees it. A POST /config is refused from then on. */

@@ -22,10 +22,13 @@ struct serve {
     struct http_server *server;
     struct http_courier *courier;
     int wake_fd;
+    void (*reload)(void *ctx);
+    void *reload_ctx;
 };
 
-/* Of this process: the signal that asks it to end, and the eventfd of the node that is to hear of it. */
-static volatile sig_atomic_t signal_seen, signal_wake_fd = -1;
+/* Of this process: the signal that asks it to end, who else has called, and the eventfd of the node that is to hear
+ * of it. */
+static volatile sig_atomic_t signal_seen, status_asked, reload_asked, signal_wake_fd = -1;
 
 static void serve_exchange(void *ctx, struct http_exchange *list, size_t n)
 {
@@ -59,7 +62,14 @@ static void note_signal(int number)
 {
     const int saved = errno;
     const uint64_t one = 1;
-    signal_seen = number;
+    if (number == SIGUSR1) {
+        status_asked = 1;
+    } else if (number == SIGHUP) {
+        reload_asked = 1;
+    } else {
+        signal_seen = number;
+        signal(number, SIG_DFL); /* whoever asks again means at once */
+    }
     const ssize_t written = write(signal_wake_fd, &one, sizeof one);
     (void)written;
     errno = saved;
@@ -81,10 +91,14 @@ static int open_descriptors(struct serve *serve, struct cairn_problem *why)
         return problem_set(why, CAIRN_ERR_ENVIRONMENT, "raise the limit of open files (ulimit -n)",
                            "no file descriptors: %s", strerror(errno));
     }
-    signal_seen = 0;
+    signal_seen = status_asked = reload_asked = 0;
     signal_wake_fd = serve->wake_fd;
     handle_signal(SIGTERM);
     handle_signal(SIGINT);
+    handle_signal(SIGUSR1);
+    if (serve->reload != NULL) {
+        handle_signal(SIGHUP);
+    }
     return 0;
 }
 
@@ -144,6 +158,8 @@ int serve_start(const struct serve_options *options, struct serve **out,
         return problem_set(why, CAIRN_ERR_NO_MEMORY, NULL, "no memory for a node");
     }
     serve->wake_fd = -1;
+    serve->reload = options->reload;
+    serve->reload_ctx = options->reload_ctx;
     int err = open_descriptors(serve, why);
     if (err == 0) {
         err = new_courier(&serve->courier, why);
@@ -187,6 +203,19 @@ static int poll_timeout(uint64_t deadline_ns)
     return ms > 3600000 ? 3600000 : (int)ms;
 }
 
+/* What a signal asked for beside an end. */
+static void answer_signals(struct serve *serve)
+{
+    if (status_asked != 0) {
+        status_asked = 0;
+        node_log_status(serve->node);
+    }
+    if (reload_asked != 0) {
+        reload_asked = 0;
+        serve->reload(serve->reload_ctx);
+    }
+}
+
 int serve_run(struct serve *serve, bool (*until)(void *ctx), void *ctx)
 {
     struct pollfd fd = {.fd = serve->wake_fd, .events = POLLIN};
@@ -198,6 +227,7 @@ int serve_run(struct serve *serve, bool (*until)(void *ctx), void *ctx)
         if (signal_seen != 0) {
             return signal_seen;
         }
+        answer_signals(serve);
         if (poll(&fd, 1, poll_timeout(again)) < 0 && errno != EINTR) {
             return 0;
         }

@@ -15,6 +15,8 @@ struct serve_options {
     const char *log_dir;
     unsigned workers;         /* 0 = default */
     unsigned max_connections; /* 0 = default */
+    void (*reload)(void *ctx); /* on SIGHUP, between two steps; NULL: SIGHUP is not touched */
+    void *reload_ctx;
 };
 
 struct serve;
@@ -24,7 +26,8 @@ CAIRN_MUST_CHECK int serve_start(const struct serve_options *options, struct ser
                                  struct cairn_problem *why);
 struct node *serve_node(struct serve *serve);
 /**
- * Step the node until `until(ctx)` says so (asked after every step), or SIGTERM/SIGINT arrives.
+ * Step the node until `until(ctx)` says so (asked after every step), or SIGTERM/SIGINT arrives. The same one again ends
+ * the process on the spot. SIGUSR1 has the node's status written to the log.
  * @return 0, or the signal's number
  */
 int serve_run(struct serve *serve, bool (*until)(void *ctx), void *ctx);
