@@ -10,8 +10,13 @@
 #include "query.h"
 #include "receiver.h"
 
-/* A handler that waits for another's fetch waits no longer than that may take. */
-enum { FETCH_S = 60 };
+enum {
+    /* A handler that waits for another's fetch waits no longer than that may take. */
+    FETCH_S = 60,
+    /* And so many do at most, of a server's 16: when the parent stalls, heartbeats and batches are still answered. Who
+     * comes in vain asks again after a moment. */
+    MOST_WAITING = 8,
+};
 
 void pieces_init(struct pieces *p, const struct role_host *host,
                  const struct fed_assignment *assignment, const struct fed_plan *plan)
@@ -92,7 +97,6 @@ void pieces_answer(struct http_reply *reply, int err, const struct cairn_problem
     } else if (err == CAIRN_ERR_CLOSED) {
         answer_problem_with(reply, why, "round", open);
     } else {
-        reply->retry_after_s = err == CAIRN_ERR_BUSY ? 1 : 0;
         http_reply_problem(reply, why);
     }
 }
@@ -226,6 +230,29 @@ static int fetch_into(struct pieces *p, struct pieces_slot *slot, const struct p
     return err;
 }
 
+/* Under the lock: a piece that is kept, or one that is waited for. */
+static int give_piece(struct pieces *p, const struct pieces_asked *asked, struct buf *out,
+                      struct cairn_problem *why)
+{
+    const struct pieces_slot *kept = find(p, asked->number);
+    if (kept != NULL && !kept->fetching) {
+        return buf_append(out, kept->bytes.data, kept->bytes.size);
+    }
+    int err = 0;
+    p->waiting++;
+    if (p->waiting > MOST_WAITING || (!wait_for_fetch(p, asked) && p->host->may_block)) {
+        err = problem_set(why, CAIRN_ERR_BUSY, "try again", "piece %u is still on its way here",
+                          (unsigned)asked->number);
+    } else {
+        kept = find(p, asked->number);
+        err = kept != NULL && !kept->fetching
+                  ? buf_append(out, kept->bytes.data, kept->bytes.size)
+                  : fetch_into(p, kept == NULL ? make_room(p, asked->number) : NULL, asked, out, why);
+    }
+    p->waiting--;
+    return err;
+}
+
 static int give(struct pieces *p, const char *query, struct buf *out, uint32_t *open,
                 struct cairn_problem *why)
 {
@@ -233,16 +260,8 @@ static int give(struct pieces *p, const char *query, struct buf *out, uint32_t *
     pthread_mutex_lock(&p->lock);
     *open = p->round;
     int err = pieces_read_query(query, p->plan, p->assignment->id, p->round, &asked, why);
-    if (err == 0 && !wait_for_fetch(p, &asked) && p->host->may_block) {
-        err = problem_set(why, CAIRN_ERR_BUSY, "try again", "piece %u is still on its way here",
-                          (unsigned)asked.number);
-    }
     if (err == 0) {
-        const struct pieces_slot *kept = find(p, asked.number);
-        err = kept != NULL && !kept->fetching
-                  ? buf_append(out, kept->bytes.data, kept->bytes.size)
-                  : fetch_into(p, kept == NULL ? make_room(p, asked.number) : NULL, &asked, out,
-                               why);
+        err = give_piece(p, &asked, out, why);
     }
     pthread_mutex_unlock(&p->lock);
     if (err != 0 && why->code == 0) {

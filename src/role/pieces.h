@@ -33,6 +33,7 @@ struct pieces {
     const struct fed_assignment *assignment; /* of the switch: its parent, the experiment */
     const struct fed_plan *plan;
     uint32_t round; /* 0 = none is open */
+    unsigned waiting; /* handlers that wait for the parent */
     struct pieces_slot slots[PIECES_KEPT];
 };
 
