@@ -28,6 +28,7 @@ struct serve {
 
 /* Of this process: the signal that asks it to end, who else has called, and the eventfd of the node that is to hear
  * of it. */
+enum { GRACE_S = 5 }; /* for ending in order: an exchange, a commit; service managers kill after 10 s or more */
 static volatile sig_atomic_t signal_seen, status_asked, reload_asked, signal_wake_fd = -1;
 
 static void serve_exchange(void *ctx, struct http_exchange *list, size_t n)
@@ -58,6 +59,13 @@ static void serve_wake(void *ctx)
     (void)written;
 }
 
+/* A step may take long: training does. A node has nothing to lose that a kill would not leave it, so it goes. */
+static void end_late(int number)
+{
+    (void)number;
+    (void)raise(signal_seen);
+}
+
 static void note_signal(int number)
 {
     const int saved = errno;
@@ -69,15 +77,16 @@ static void note_signal(int number)
     } else {
         signal_seen = number;
         signal(number, SIG_DFL); /* whoever asks again means at once */
+        alarm(GRACE_S);
     }
     const ssize_t written = write(signal_wake_fd, &one, sizeof one);
     (void)written;
     errno = saved;
 }
 
-static void handle_signal(int number)
+static void handle_signal(int number, void (*handler)(int number))
 {
-    struct sigaction action = {.sa_handler = note_signal, .sa_flags = SA_RESTART}, before;
+    struct sigaction action = {.sa_handler = handler, .sa_flags = SA_RESTART}, before;
     sigemptyset(&action.sa_mask);
     if (sigaction(number, NULL, &before) == 0 && before.sa_handler != SIG_IGN) {
         sigaction(number, &action, NULL); /* who started us with it ignored, as nohup does, means it */
@@ -93,11 +102,12 @@ static int open_descriptors(struct serve *serve, struct cairn_problem *why)
     }
     signal_seen = status_asked = reload_asked = 0;
     signal_wake_fd = serve->wake_fd;
-    handle_signal(SIGTERM);
-    handle_signal(SIGINT);
-    handle_signal(SIGUSR1);
+    handle_signal(SIGTERM, note_signal);
+    handle_signal(SIGINT, note_signal);
+    handle_signal(SIGUSR1, note_signal);
+    handle_signal(SIGALRM, end_late);
     if (serve->reload != NULL) {
-        handle_signal(SIGHUP);
+        handle_signal(SIGHUP, note_signal);
     }
     return 0;
 }
@@ -245,6 +255,7 @@ void serve_free(struct serve *serve)
     http_server_stop(serve->server);
     node_free(serve->node);
     http_courier_free(serve->courier);
+    alarm(0); /* in order, and in time */
     if (serve->wake_fd >= 0) {
         signal_wake_fd = -1; /* a signal that still comes finds no one to wake */
         close(serve->wake_fd);

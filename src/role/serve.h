@@ -27,7 +27,7 @@ CAIRN_MUST_CHECK int serve_start(const struct serve_options *options, struct ser
 struct node *serve_node(struct serve *serve);
 /**
  * Step the node until `until(ctx)` says so (asked after every step), or SIGTERM/SIGINT arrives. The same one again ends
- * the process on the spot. SIGUSR1 has the node's status written to the log.
+ * the process on the spot, and one that is still in the middle of a step after 5 s is ended by it, too. SIGUSR1 has the node's status written to the log.
  * @return 0, or the signal's number
  */
 int serve_run(struct serve *serve, bool (*until)(void *ctx), void *ctx);
