@@ -151,6 +151,14 @@ static size_t child_number(const struct aggregator *a, uint32_t node)
     return SIZE_MAX;
 }
 
+/* Has this child missed what was sent down last, the open round or the end? */
+static bool has_missed(const struct aggregator *a, const json_t *status)
+{
+    return a->state == AGG_COLLECTING
+               ? json_get_int(status, "round", 0) < a->round.number
+               : a->state > AGG_COLLECTING && strcmp(json_get_text(status, "state", ""), "finished") != 0;
+}
+
 static void node_heard(void *ctx, size_t target, const json_t *status)
 {
     struct aggregator *a = ctx;
@@ -158,8 +166,7 @@ static void node_heard(void *ctx, size_t target, const json_t *status)
     const size_t child = child_number(a, node);
     if (strcmp(json_get_text(status, "digest", ""), a->peers[node].digest) != 0) {
         downlink_again(&a->configs, target);
-    } else if (child != SIZE_MAX && a->state == AGG_COLLECTING &&
-               json_get_int(status, "round", 0) < a->round.number) {
+    } else if (child != SIZE_MAX && has_missed(a, status)) {
         downlink_again(&a->models, child);
     }
 }
@@ -192,7 +199,7 @@ uint64_t aggregation_tend_nodes(struct aggregator *a)
     struct cairn_problem why = {0};
     uint64_t configs = UINT64_MAX;
     const uint64_t watch = watch_step(&a->watch);
-    if (a->state > AGG_CONFIGURING && a->state < AGG_FINISHING) {
+    if (a->state > AGG_CONFIGURING) {
         (void)downlink_step(&a->configs, &configs, &why); /* not strict: it has no refusals */
     }
     return watch < configs ? watch : configs;
@@ -321,7 +328,11 @@ static void without_log(const struct aggregator *a, char *text, size_t size)
 
 uint64_t aggregation_step_gathering(struct aggregator *a)
 {
-    const uint64_t again = gather_logs(a);
+    struct cairn_problem why = {0};
+    uint64_t models = UINT64_MAX;
+    uint64_t again = gather_logs(a);
+    (void)downlink_step(&a->models, &models, &why); /* who was started anew learns that this is the end */
+    again = again == UINT64_MAX || again < models ? again : models;
     if (again != UINT64_MAX && aggregation_now_ns(a) < a->deadline_ns) {
         char who[WHO_SIZE];
         without_log(a, who, sizeof who);

@@ -493,12 +493,15 @@ static json_t *lost_json(struct switch_role *s)
     return list;
 }
 
-/* A child has told its status: if it has missed the open round, it gets it again. */
+/* A child has told its status: if it has missed the open round, or the end, it gets that again. */
 static void child_heard(void *ctx, size_t child, const json_t *status)
 {
     struct switch_role *s = ctx;
     take_lost(s, child, json_object_get(status, "lost"));
-    if (s->round > 0 && !s->final_taken && json_get_int(status, "round", 0) < s->round) {
+    const bool missed = s->final_taken
+                            ? strcmp(json_get_text(status, "state", ""), "finished") != 0
+                            : json_get_int(status, "round", 0) < s->round;
+    if (s->round > 0 && missed) {
         downlink_again(&s->down, child);
     }
 }

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "federation.h"
+#include "frame.h"
 #include "json.h"
 #include "made_up_trainer.h"
 #include "recompute.h"
@@ -127,6 +128,8 @@ struct outcome {
     uint32_t fewest[ROUNDS], most[ROUNDS]; /* contributors of a frame, of each round */
     double longest_s;                      /* of the rounds */
     uint64_t largest_samples;              /* of the last round */
+    unsigned discarded;                    /* frames, of all rounds */
+    double wall_s;                         /* of the run, its end included */
 };
 
 static void read_rounds(struct outcome *out)
@@ -143,6 +146,7 @@ static void read_rounds(struct outcome *out)
         const double wall_s = json_get_number(line, "wall_s", 0);
         out->longest_s = wall_s > out->longest_s ? wall_s : out->longest_s;
         out->largest_samples = (uint64_t)json_get_int(line, "largest_samples", 0);
+        out->discarded += (unsigned)json_get_int(line, "frames_discarded", 0);
         json_decref(line);
     }
     fclose(file);
@@ -160,6 +164,7 @@ static struct outcome finish(struct federation *f)
     assert_int_equal(err, 0);
     json_t *summary = federation_summary(f);
     snprintf(out.digest, sizeof out.digest, "%s", json_get_text(summary, "model_digest", ""));
+    out.wall_s = json_get_number(summary, "wall_s", 1e9);
     json_decref(summary);
 
     char path[160], again[DIGEST_HEX_SIZE];
@@ -311,6 +316,28 @@ static void test_survival__f1_client_killed_at_any_turn(void **state)
         const struct outcome out = killed(config_of("none"), "10.0.0.3:5000", turns);
         assert_string_equal(out.digest, expected.digest);
         assert_true(out.longest_s < 60);
+    }
+}
+
+/* The last round is over, and what follows it: the final model on its way down, then the logs on their way up. Who
+ * is started anew then has neither config nor model, and the run must not wait for it until a time limit. */
+static void test_survival__killed_when_the_rounds_are_over(void **state)
+{
+    (void)state;
+    static const char *const addresses[] = {"10.0.0.2:5000", "10.0.0.3:5000", "10.0.0.5:5000"};
+    for (unsigned i = 0; i < 3; i++) {
+        for (unsigned turns = 0; turns < 6; turns++) {
+            const struct federation_options options = options_for(config_of("none"));
+            struct federation *f = federation_new(&options);
+            while (strstr(federation_said(f), "round 3 of 3: ") == NULL) {
+                federation_turns(f, 1);
+                federation_advance(f, 0.03);
+            }
+            federation_turns(f, turns);
+            federation_restart(f, addresses[i]);
+            const struct outcome out = finish(f);
+            assert_true(out.wall_s < 30); /* a deadline is 600 s, server.start_timeout_s 60 */
+        }
     }
 }
 
@@ -468,6 +495,57 @@ static void test_survival__f12_damaged_messages_are_sent_again(void **state)
     }
 }
 
+/* ---- a client whose ciphertexts are garbage ---- */
+
+struct liar {
+    unsigned frames; /* that were spoilt */
+    uint32_t newest; /* first frame of the newest spoilt batch, so that one that is sent again stays as it is */
+};
+
+/* Node 4 is 10.0.0.5. In round 2 every byte of its payloads is made up, and the digests are good. */
+static bool lie(void *ctx, const struct http_exchange *x)
+{
+    struct liar *liar = ctx;
+    struct wire_batch batch;
+    struct wire_frame frame;
+    if (strstr(x->path, "/receive") == NULL || strstr(x->path, "round=2&") == NULL ||
+        strstr(x->path, "origin=4&") == NULL) {
+        return true;
+    }
+    assert_int_equal(wire_batch_read(x->body, &batch, NULL), 0);
+    if (liar->frames > 0 && batch.first_index <= liar->newest) {
+        return true;
+    }
+    liar->newest = batch.first_index;
+    while (wire_batch_next(&batch, &frame, NULL) == 1) {
+        uint8_t *payload = (uint8_t *)(uintptr_t)frame.payload.data;
+        for (size_t i = 0; i < frame.payload.size; i++) {
+            payload[i] = (uint8_t)(payload[i] ^ (i * 2654435761U) >> 13);
+        }
+        wire_frame_seal((uint8_t *)(uintptr_t)frame.bytes.data, &batch.context);
+        liar->frames++;
+    }
+    return true;
+}
+
+/* Nobody can see it in the ciphertexts, but the sum opens to no sum of updates: those frames keep their old values, and
+ * the rest of the run is as it would be. */
+static void test_survival__f20_garbage_for_ciphertexts_changes_nothing(void **state)
+{
+    (void)state;
+    static const char *const profiles[] = {"capsule", "bfv"};
+    for (unsigned p = 0; p < 2; p++) {
+        struct liar liar = {0};
+        struct federation_options options = options_for(config_of(profiles[p]));
+        options.deliver = lie;
+        options.ctx = &liar;
+        const struct outcome out = finish(federation_new(&options));
+        print_message("%s: %u frames spoilt, %u discarded\n", profiles[p], liar.frames, out.discarded);
+        assert_true(liar.frames > 20);
+        assert_int_equal(out.discarded, liar.frames);
+    }
+}
+
 /* ---- children that run ahead ---- */
 
 struct slow {
@@ -514,11 +592,13 @@ int main(void)
         cmocka_unit_test(test_survival__f3_clients_send_again_what_was_lost),
         cmocka_unit_test(test_survival__f2_switch_killed_at_any_turn),
         cmocka_unit_test(test_survival__f1_client_killed_at_any_turn),
+        cmocka_unit_test(test_survival__killed_when_the_rounds_are_over),
         cmocka_unit_test(test_survival__f1_client_killed_in_mid_upload),
         cmocka_unit_test(test_survival__f7_a_dead_client_is_not_waited_for),
         cmocka_unit_test(test_survival__f7_a_client_dies_behind_a_dumb_switch),
         cmocka_unit_test(test_survival__aggregator_goes_on_while_a_client_is_away),
         cmocka_unit_test(test_survival__f12_damaged_messages_are_sent_again),
+        cmocka_unit_test(test_survival__f20_garbage_for_ciphertexts_changes_nothing),
         cmocka_unit_test(test_survival__a_child_that_runs_ahead_waits_for_the_window),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
