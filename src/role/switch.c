@@ -631,13 +631,13 @@ static uint64_t send_batch(struct switch_role *s)
     const uint32_t most = fed_plan_batch_frames(&s->plan, s->assignment->settings.batch_bytes);
     const uint32_t left = s->built - s->next;
     const uint32_t frames = left < most ? left : most;
-    if (frames == 0) {
+    if (frames == 0 && !s->uplink.lost) {
         return UINT64_MAX;
     }
     if (!uplink_ready(&s->uplink)) {
         return s->uplink.backoff.retry_at_ns;
     }
-    if (uplink_holds(&s->uplink, s->next)) {
+    if (s->uplink.lost || uplink_holds(&s->uplink, s->next)) {
         uplink_repeat(&s->uplink);
         return 0;
     }
@@ -676,7 +676,7 @@ static uint64_t send_sums_up(struct switch_role *s)
             give_up_round(s, &why);
             return UINT64_MAX;
         }
-        if (!s->up_ended && s->next == s->plan.n_frames) {
+        if (!s->up_ended && s->next == s->plan.n_frames && !s->uplink.lost) {
             round_sent(s);
         }
         again = s->up_ended ? UINT64_MAX : send_batch(s);

@@ -31,7 +31,7 @@ void uplink_begin(struct uplink *up, uint32_t round)
     up->send_s = up->context.round == round ? up->send_s : 0;
     up->context.round = round;
     up->frames = 0;
-    up->full = false;
+    up->full = up->lost = false;
     backoff_reset(&up->backoff);
 }
 
@@ -86,13 +86,14 @@ bool uplink_holds(const struct uplink *up, uint32_t first)
 
 void uplink_repeat(struct uplink *up)
 {
-    take_off(up, up->full);
+    take_off(up, up->full || up->lost);
 }
 
 void uplink_ask(struct uplink *up, uint32_t first)
 {
     uplink_begin(up, up->context.round);
     up->first = first;
+    up->lost = true;
     take_off(up, true);
 }
 
@@ -153,6 +154,7 @@ static enum uplink_verdict go_on(struct uplink *up, long long named, uint32_t *n
         return UPLINK_FLYING;
     }
     *next = (uint32_t)named;
+    up->lost = false;
     up->frames = 0;
     return UPLINK_NEXT;
 }

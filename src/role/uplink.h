@@ -24,6 +24,7 @@ struct uplink {
     struct flight flight;
     bool asks;         /* what flies asks for room */
     bool full;         /* the parent had no room when it was last heard */
+    bool lost;         /* the parent has yet to say where to go on */
     struct buf batch;  /* what flies, or is to fly again: header, frames */
     uint32_t first;    /* of the batch */
     uint32_t frames;   /* in it; 0 = there is none */
@@ -57,9 +58,10 @@ CAIRN_MUST_CHECK int uplink_reserve(struct buf *batch);
 void uplink_post(struct uplink *up, struct buf *batch, uint32_t first, uint32_t frames);
 /** Is the batch that begins at `first` still here, to be sent once more as it is? */
 bool uplink_holds(const struct uplink *up, uint32_t first);
-/** Let the held batch fly again. Only when uplink_ready. */
+/** Let the held batch, or the question of uplink_ask, fly again. Only when uplink_ready. */
 void uplink_repeat(struct uplink *up);
-/** Ask where to go on, without sending anything; what flies is given up. */
+/** Ask where to go on, without sending anything; what flies is given up. Until the answer has come, `lost` is set: a
+ * question that did not get through is to be repeated. */
 void uplink_ask(struct uplink *up, uint32_t first);
 /** What has come of it. @param[out] next  valid for UPLINK_NEXT */
 enum uplink_verdict uplink_land(struct uplink *up, uint32_t *next, struct cairn_problem *why);

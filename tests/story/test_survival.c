@@ -297,6 +297,44 @@ static void test_survival__f3_clients_send_again_what_was_lost(void **state)
     }
 }
 
+/* Node 4 is 10.0.0.5, node 1 the switch. */
+struct questions {
+    bool held;      /* nothing of node 4 arrives */
+    unsigned asked; /* by the switch: the first question gets lost */
+};
+
+static bool lose_first_question(void *ctx, const struct http_exchange *x)
+{
+    struct questions *q = ctx;
+    if (strstr(x->path, "/a/next") != NULL && strstr(x->path, "origin=1&") != NULL) {
+        return q->asked++ > 0;
+    }
+    return !q->held || strstr(x->path, "/receive") == NULL || strstr(x->path, "origin=4&") == NULL;
+}
+
+/* The switch has sent all its sums, which wait for node 4 and are in no journal yet: told the round once more, it asks
+ * where to go on, and has nothing to send that would tell it otherwise. */
+static void test_survival__f3_a_question_that_is_lost_is_asked_again(void **state)
+{
+    (void)state;
+    const struct outcome expected = undisturbed("none");
+    struct questions q = {.held = true};
+    struct federation_options options = options_for(config_with_window("none", 64 << 20));
+    options.deliver = lose_first_question;
+    options.ctx = &q;
+    struct federation *f = federation_new(&options);
+    for (unsigned i = 0; i < 50; i++) {
+        federation_turns(f, 1);
+        federation_advance(f, 0.1);
+    }
+    federation_restart(f, "10.0.0.1:5000");
+    q.held = false;
+    const struct outcome out = finish(f);
+    assert_string_equal(out.digest, expected.digest);
+    assert_true(q.asked > 1);
+    assert_true(out.longest_s < 60); /* a deadline is 600 s */
+}
+
 static void test_survival__f2_switch_killed_at_any_turn(void **state)
 {
     (void)state;
@@ -590,6 +628,7 @@ int main(void)
         cmocka_unit_test(test_survival__f3_what_a_strategy_keeps_is_not_lost),
         cmocka_unit_test(test_survival__who_is_not_chosen_is_not_waited_for),
         cmocka_unit_test(test_survival__f3_clients_send_again_what_was_lost),
+        cmocka_unit_test(test_survival__f3_a_question_that_is_lost_is_asked_again),
         cmocka_unit_test(test_survival__f2_switch_killed_at_any_turn),
         cmocka_unit_test(test_survival__f1_client_killed_at_any_turn),
         cmocka_unit_test(test_survival__killed_when_the_rounds_are_over),
