@@ -9,7 +9,8 @@ packages="build-essential cmake ninja-build pkg-config ca-certificates
   libmicrohttpd-dev libcurl4-gnutls-dev libjansson-dev libsodium-dev libgcrypt20-dev
   libopenblas-dev zlib1g-dev libzstd-dev"
 if [ "${1:-}" = test ] || [ "${1:-}" = soak ]; then
-    packages="$packages libcmocka-dev clang libclang-rt-14-dev python3 python3-venv valgrind"
+    packages="$packages libcmocka-dev clang libclang-rt-14-dev python3 python3-venv valgrind
+      libfaketime"
 fi
 if [ "${1:-}" = soak ]; then
     packages="$packages gcc-aarch64-linux-gnu qemu-user"

@@ -316,7 +316,7 @@ class Faults(cairn.CairnCase):
             yield site, [f"{site}:{i}{'+' if k % EVERY_NTH_LASTS == 0 else ''}"
                          for k, i in enumerate(numbers)]
 
-    def test_role(self):
+    def test_f19_one_call_fails(self):
         dice = random.Random(options.seed)
         if options.only:
             role, _, rule = options.only.partition(":")

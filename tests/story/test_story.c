@@ -414,7 +414,7 @@ static void test_story__a_child_goes_where_its_parent_says(void **state)
     }
 }
 
-static void test_story__a_client_with_nan_sits_the_round_out(void **state)
+static void test_story__f20_a_client_with_nan_sits_the_round_out(void **state)
 {
     (void)state;
     char expected[DIGEST_HEX_SIZE], config[2048];
@@ -700,7 +700,7 @@ static void send_a_lie(void *ctx, const struct http_exchange *x)
 }
 
 /* It is refused before anything of it is added: the honest frame that follows counts. */
-static void test_story__a_lying_payload_adds_nothing(void **state)
+static void test_story__f20_a_lying_payload_adds_nothing(void **state)
 {
     (void)state;
     char expected[DIGEST_HEX_SIZE], config[2048];
@@ -949,13 +949,13 @@ int main(void)
         cmocka_unit_test(test_story__saturated_values_are_counted),
         cmocka_unit_test(test_story__lost_answers_count_once),
         cmocka_unit_test(test_story__a_child_goes_where_its_parent_says),
-        cmocka_unit_test(test_story__a_client_with_nan_sits_the_round_out),
+        cmocka_unit_test(test_story__f20_a_client_with_nan_sits_the_round_out),
         cmocka_unit_test(test_story__below_the_privacy_floor_nothing_is_opened),
         cmocka_unit_test(test_story__a_missing_client_is_named_at_the_deadline),
         cmocka_unit_test(test_story__a_node_that_never_starts_is_named),
         cmocka_unit_test(test_story__one_thread_per_node),
         cmocka_unit_test(test_story__bad_requests_change_nothing),
-        cmocka_unit_test(test_story__a_lying_payload_adds_nothing),
+        cmocka_unit_test(test_story__f20_a_lying_payload_adds_nothing),
         cmocka_unit_test(test_story__an_update_is_never_seen_in_plain),
         cmocka_unit_test(test_story__the_secret_key_never_travels),
     };
