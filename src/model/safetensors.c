@@ -431,8 +431,8 @@ int safetensors_parse(struct span bytes, const char *name, struct model_shape *s
 /* ---- reading into a model ---- */
 
 /* @param[out] data_at  where the tensors' bytes begin */
-static int read_shape(const struct input *in, struct model_shape *found, uint64_t *data_at,
-                      struct cairn_problem *why)
+static int read_shape(const struct input *in, uint64_t header_most, struct model_shape *found,
+                      uint64_t *data_at, struct cairn_problem *why)
 {
     uint8_t first[LENGTH_SIZE] = {0};
     struct buf start = {0};
@@ -440,6 +440,11 @@ static int read_shape(const struct input *in, struct model_shape *found, uint64_
 
     if (!err) {
         err = safetensors_data_at(first, in->size, in->path, data_at, why);
+    }
+    if (!err && header_most > 0 && *data_at > header_most) {
+        err = problem_set(why, CAIRN_ERR_REFUSED, "write only the model's tensors",
+                          "%s: a header of %" PRIu64 " bytes; this model's has no more than %" PRIu64,
+                          in->path, *data_at, header_most);
     }
     if (!err) {
         err = input_append(in, 0, (size_t)*data_at, &start, why);
@@ -488,35 +493,84 @@ static int check_same(const char *path, const struct model_shape *shape,
     return 0;
 }
 
-int safetensors_read(const char *path, const struct model_shape *shape, float *model,
+/* Where each tensor of the wanted shape lies among the file's. */
+static int place_tensors(struct safetensors_file *file, struct cairn_problem *why)
+{
+    file->at = size_alloc_array(file->shape->n_tensors + 1, sizeof *file->at); /* never of size 0 */
+    if (!file->at) {
+        return problem_set(why, CAIRN_ERR_NO_MEMORY, NULL, "%s: no memory", file->in.path);
+    }
+    for (size_t t = 0; t < file->shape->n_tensors; t++) {
+        file->at[t] = find_name(&file->found, file->shape->tensors[t].name)->offset;
+    }
+    return 0;
+}
+
+int safetensors_open(struct safetensors_file *file, const char *path,
+                     const struct model_shape *shape, uint64_t header_most,
                      struct cairn_problem *why)
 {
-    struct input in;
-    struct model_shape found = {0};
-    uint64_t data_at = 0;
-    int err = input_open(&in, path, why);
+    *file = (struct safetensors_file){0};
+    int err = input_open(&file->in, path, why);
 
     if (err) {
         return err;
     }
-    err = read_shape(&in, &found, &data_at, why);
+    file->open = true;
+    err = read_shape(&file->in, header_most, &file->found, &file->data_at, why);
+    file->shape = shape ? shape : &file->found;
+    if (!err && shape) {
+        err = check_same(path, shape, &file->found, why);
+    }
     if (!err) {
-        err = check_same(path, shape, &found, why);
+        err = place_tensors(file, why);
     }
     if (err) {
-        goto cleanup;
+        safetensors_close(file);
     }
-    for (size_t t = 0; !err && t < shape->n_tensors; t++) {
-        const struct model_tensor *to = &shape->tensors[t];
-        const struct model_tensor *from = find_name(&found, to->name);
-        err = input_read(&in, data_at + sizeof *model * (uint64_t)from->offset, model + to->offset,
-                         to->count * sizeof *model, why);
+    return err;
+}
+
+int safetensors_read_run(const struct safetensors_file *file, size_t first, size_t n, float *out,
+                         struct cairn_problem *why)
+{
+    int err = 0;
+
+    for (size_t done = 0, here; !err && done < n; done += here) {
+        const struct model_tensor *tensor = model_shape_find(file->shape, first + done);
+        const size_t inside = first + done - tensor->offset;
+        const size_t element = file->at[tensor - file->shape->tensors] + inside;
+
+        here = tensor->count - inside < n - done ? tensor->count - inside : n - done;
+        err = input_read(&file->in, file->data_at + sizeof *out * (uint64_t)element, out + done,
+                         here * sizeof *out, why);
     }
+    return err;
+}
+
+void safetensors_close(struct safetensors_file *file)
+{
+    if (file->open) {
+        input_close(&file->in);
+    }
+    model_shape_release(&file->found);
+    free(file->at);
+    *file = (struct safetensors_file){0};
+}
+
+int safetensors_read(const char *path, const struct model_shape *shape, float *model,
+                     struct cairn_problem *why)
+{
+    struct safetensors_file file;
+    int err = safetensors_open(&file, path, shape, 0, why);
+
+    if (err) {
+        return err;
+    }
+    err = safetensors_read_run(&file, 0, shape->n_params, model, why);
     if (err) {
         memset(model, 0, shape->n_params * sizeof *model);
     }
-cleanup:
-    model_shape_release(&found);
-    input_close(&in);
+    safetensors_close(&file);
     return err;
 }

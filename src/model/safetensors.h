@@ -2,7 +2,10 @@
 #ifndef MODEL_SAFETENSORS_H
 #define MODEL_SAFETENSORS_H
 
+#include <stdbool.h>
+
 #include "buf.h"
+#include "input.h"
 #include "shape.h"
 
 /**
@@ -32,6 +35,32 @@ CAIRN_MUST_CHECK int safetensors_write(const char *path, const struct model_shap
  */
 CAIRN_MUST_CHECK int safetensors_read(const char *path, const struct model_shape *shape,
                                       float *model, struct cairn_problem *why);
+/**
+ * A file that is read in runs of a model that is there: what is needed of one that is larger than memory.
+ * Owner: safetensors_close, also after a failure; zero-initialised is closed.
+ */
+struct safetensors_file {
+    struct input in;
+    bool open;
+    struct model_shape found; /* of the file, in the order of its bytes */
+    const struct model_shape *shape; /* in which runs are counted; `found` where none was given */
+    size_t *at;                      /* of each tensor of `shape`: its first element in the file's order */
+    uint64_t data_at;
+};
+/**
+ * @param path   borrowed as long as the file is open
+ * @param shape  borrowed too; NULL: the file's own
+ * @param header_most  bytes; a longer header is refused before it is read; 0 = the format's limit
+ * @retval as safetensors_read
+ */
+CAIRN_MUST_CHECK int safetensors_open(struct safetensors_file *file, const char *path,
+                                      const struct model_shape *shape, uint64_t header_most,
+                                      struct cairn_problem *why);
+/** Flattened elements first .. first+n-1 of `shape`. @retval CAIRN_ERR_DATA shortened meanwhile */
+CAIRN_MUST_CHECK int safetensors_read_run(const struct safetensors_file *file, size_t first,
+                                          size_t n, float *out, struct cairn_problem *why);
+void safetensors_close(struct safetensors_file *file);
+
 /**
  * Read a model from bytes. *shape and *model are the caller's (model_shape_release, free). Tensors
  * are flattened in the order of their bytes, whatever the order of their names in the header.
