@@ -19,10 +19,18 @@
 #include "serve.h"
 
 struct node_arguments {
-    const char *listen, *advertise, *data_dir, *log_dir;
+    const char *listen, *advertise, *data_dir, *log_dir, *train_command, *train_environment;
     unsigned port;
     bool daemon, verbose, quiet;
 };
+
+static int check_length(const char *option, const char *text, struct cairn_problem *why)
+{
+    return text == NULL || strlen(text) < FED_JSON_SIZE
+               ? 0
+               : problem_set(why, CAIRN_ERR_USAGE, NULL, "%s is longer than %d bytes", option,
+                             FED_JSON_SIZE - 1);
+}
 
 static int parse(struct cli *cli, int *argc, char ***argv, struct node_arguments *o,
                  struct cairn_problem *why)
@@ -34,11 +42,21 @@ static int parse(struct cli *cli, int *argc, char ***argv, struct node_arguments
          &o->advertise, 0, 0},
         {"data-dir", CLI_TEXT, "DIR", "this machine's data set; default data", &o->data_dir, 0, 0},
         {"log-dir", CLI_TEXT, "DIR", "folder of the logs; default log", &o->log_dir, 0, 0},
+        {"train-command", CLI_TEXT, "JSON",
+         "what train.type command runs here: '[\"python3\", \"./train.py\"]'", &o->train_command, 0, 0},
+        {"train-environment", CLI_TEXT, "JSON", "more variables for it: '{\"NAME\": \"value\"}'",
+         &o->train_environment, 0, 0},
         {"daemon", CLI_FLAG, NULL, "go on after the shell has ended", &o->daemon, 0, 0},
         {"verbose", CLI_FLAG, NULL, "say more", &o->verbose, 0, 0},
         {"quiet", CLI_FLAG, NULL, "only warnings", &o->quiet, 0, 0},
     };
     int error = cli_parse(cli, argc, argv, list, sizeof list / sizeof list[0], 0, 0, why);
+    if (!error) {
+        error = check_length("--train-command", o->train_command, why);
+    }
+    if (!error) {
+        error = check_length("--train-environment", o->train_environment, why);
+    }
     if (!error && o->verbose) {
         log_set_level(LOG_DEBUG);
     } else if (!error && o->quiet) {
@@ -53,7 +71,9 @@ static int start(const struct node_arguments *o, struct serve **serve, struct ca
                                           .port = (uint16_t)o->port,
                                           .advertise = o->advertise,
                                           .data_dir = o->data_dir,
-                                          .log_dir = o->log_dir};
+                                          .log_dir = o->log_dir,
+                                          .train_command = o->train_command,
+                                          .train_environment = o->train_environment};
     return serve_start(&options, serve, why);
 }
 

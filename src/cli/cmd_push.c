@@ -63,6 +63,12 @@ static int make_session(struct push *p, struct cairn_problem *why)
     if (error) {
         return error;
     }
+    if (strcmp(p->config->settings.train_type, "command") == 0) {
+        model_shape_release(&shape);
+        return problem_set(why, CAIRN_ERR_CONFIG, "start the run with `cairn agg`",
+                           "train.type command: the model comes from the aggregator, which is not "
+                           "there yet");
+    }
     fprintf(stderr, "the model has %zu parameters (%s)\n", shape.n_params, source);
     p->session.n_params = shape.n_params;
     p->session.n_tensors = (uint32_t)shape.n_tensors;

@@ -12,6 +12,7 @@
 #include "sampling.h"
 #include "strategy.h"
 #include "quantiser.h"
+#include "safetensors.h"
 #include "sizes.h"
 #include "synthetic.h"
 
@@ -26,6 +27,27 @@ void estimate_source(const struct fed_settings *settings, const char *data_dir,
                          settings->n_layers ? settings->layers[settings->n_layers - 1] : 0, out);
 }
 
+/* A program's model is known before it runs where a file has it. */
+static int command_shape(const struct fed_settings *settings, struct model_shape *shape,
+                         const char **source, struct cairn_problem *why)
+{
+    struct safetensors_file file;
+    if (settings->model_file[0] == '\0') {
+        *source = "assumed, for the command makes the model when it runs";
+        struct train_shape assumed = fed_train_shape(settings);
+        assumed.features = ASSUMED_SIDE * ASSUMED_SIDE;
+        return train_builtin_shape(&assumed, shape, why);
+    }
+    *source = "model.file";
+    const int err = safetensors_open(&file, settings->model_file, NULL, 0, why);
+    if (err == 0) {
+        *shape = file.found;
+        file.found = (struct model_shape){0};
+        safetensors_close(&file);
+    }
+    return err;
+}
+
 int estimate_shape(const struct fed_settings *settings, const char *data_dir,
                    struct model_shape *shape, const char **source, struct estimate *facts,
                    struct cairn_problem *why)
@@ -37,6 +59,9 @@ int estimate_shape(const struct fed_settings *settings, const char *data_dir,
     if (strcmp(settings->train_type, "synthetic") == 0) {
         *source = "model.params";
         return train_synthetic_shape((size_t)settings->params, shape, why);
+    }
+    if (strcmp(settings->train_type, "command") == 0) {
+        return command_shape(settings, shape, source, why);
     }
     estimate_source(settings, data_dir, &data);
     bool here = dataset_facts_read(&data, &found, &ignored) == 0;
@@ -113,7 +138,7 @@ int estimate_init(struct estimate *e, const struct fed_config *config, const cha
     e->model_bytes = model_bytes;
     e->kept_arrays = fed_strategy_arrays(&config->settings.strategy);
     e->window = fed_plan_window(&e->plan, s->window_bytes, s->batch_bytes);
-    e->synthetic = strcmp(s->train_type, "synthetic") == 0;
+    e->by_run = strcmp(s->train_type, "synthetic") == 0 || strcmp(s->train_type, "command") == 0;
     e->most_contributors = most_contributors(&he);
     count_stream(e, s);
     return 0;
@@ -157,12 +182,12 @@ struct estimate_bytes estimate_traffic(const struct estimate *e, const struct fe
 }
 
 /* A model that waits, the one of this round, the trained one, what is owed, the network and its
- * velocity; a synthetic trainer leaves only what is owed, and a run. */
+ * velocity; a trainer that tells its update run by run leaves only what is owed, and a run. */
 static uint64_t client_memory(const struct estimate *e, const struct fed_node *self)
 {
     const uint64_t frame = fed_plan_count(&e->plan, 0);
     const uint64_t integers = frame * sizeof(int32_t);
-    const uint64_t floats = e->synthetic ? e->plan.n_params + frame : 6 * e->plan.n_params;
+    const uint64_t floats = e->by_run ? e->plan.n_params + frame : 6 * e->plan.n_params;
     return floats * sizeof(float) + e->model_bytes + e->batch_bytes + integers +
            e->train_rows * e->features * e->feature_bytes / (self->client_number ? self->client_number : 1);
 }
@@ -179,7 +204,7 @@ uint64_t estimate_memory(const struct estimate *e, const struct fed_tree *tree, 
         return e->model_bytes + bodies +
                (self->dumb ? 0 : (uint64_t)e->window * payload + e->batch_bytes);
     case FED_AGGREGATOR: /* what the strategy keeps; to evaluate, the network and its velocity; sums of a frame */
-        return (e->kept_arrays + (e->synthetic ? 0 : 2)) * e->plan.n_params * sizeof(float) + e->model_bytes + bodies +
+        return (e->kept_arrays + (e->by_run ? 0 : 2)) * e->plan.n_params * sizeof(float) + e->model_bytes + bodies +
                (uint64_t)e->window * payload + e->plan.frame_params * sizeof(int64_t) +
                e->test_rows * e->features * e->feature_bytes;
     }

@@ -15,7 +15,7 @@ struct estimate {
     struct model_shape shape; /* owned: estimate_release */
     const char *shape_source; /* where the layers are from, for people; static */
     struct fed_plan plan;
-    bool synthetic;                /* updates are made up: no data, and clients keep no model */
+    bool by_run;                   /* updates come run by run: clients keep no model in memory */
     uint64_t train_rows, features; /* of the data set; 0 where it is not here */
     uint64_t test_rows;
     uint64_t feature_bytes;     /* of one in memory */

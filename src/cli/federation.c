@@ -142,8 +142,23 @@ static int prepare(struct federation *f, const char *name, const json_t *config,
 
 /* ---- start ---- */
 
+/* Nodes take nothing to run from a config that is posted to them: this command, which the config was given to by
+ * whoever runs it, tells them on their command lines. */
+static void add_command(const struct fed_settings *s, const char **argv)
+{
+    if (s->train_command[0]) {
+        *argv++ = "--train-command";
+        *argv++ = s->train_command;
+    }
+    if (s->train_environment[0]) {
+        *argv++ = "--train-environment";
+        *argv++ = s->train_environment;
+    }
+}
+
 static int start_nodes(struct federation *f, struct cairn_problem *why)
 {
+    enum { FIXED = 10, ADDED = 4 };
     int error = 0;
     for (uint32_t i = 1; !error && i < f->config.tree.n_nodes; i++) {
         const struct fed_node *node = &f->config.tree.nodes[i];
@@ -151,10 +166,10 @@ static int start_nodes(struct federation *f, struct cairn_problem *why)
         (void)snprintf(port, sizeof port, "%u", (unsigned)node->port);
         roundlog_file_name(node->address, file, sizeof file);
         (void)snprintf(errors, sizeof errors, "%s/%s.err", f->logs, file);
-        const char *const argv[] = {
+        const char *argv[FIXED + ADDED + 1] = {
             "cairn", "node",       "--listen",          node->host,  "--port",
-            port,    "--data-dir", f->options.data_dir, "--log-dir", f->options.log_dir,
-            NULL};
+            port,    "--data-dir", f->options.data_dir, "--log-dir", f->options.log_dir};
+        add_command(&f->config.settings, argv + FIXED);
         error = processes_start(&f->set, node->address, argv, f->options.verbose ? NULL : errors,
                                 NULL, why);
     }

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "cli.h"
+#include "command_guard.h"
 #include "random.h"
 #include "secret.h"
 
@@ -139,6 +140,9 @@ static int finish(struct cli *cli, const char *name, int error, struct cairn_pro
 
 int main(int argc, char **argv)
 {
+    if (argc > 1 && strcmp(argv[1], COMMAND_GUARD_WORD) == 0) { /* no command of people's */
+        return command_guard_main(argc, argv);
+    }
     secret_harden_process();
     (void)signal(SIGPIPE, SIG_IGN);
     (void)signal(SIGCHLD, SIG_DFL); /* a parent may have left it ignored, and wait4 needs it */

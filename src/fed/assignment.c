@@ -25,6 +25,7 @@ void fed_assignment_release(struct fed_assignment *assignment)
     free(assignment->streams);
     free(assignment->stream_clients);
     buf_release(&assignment->public_key);
+    model_shape_release(&assignment->shape);
     *assignment = (struct fed_assignment){0};
 }
 
@@ -105,6 +106,32 @@ static json_t *stream_client_indices(const struct fed_tree *tree, uint32_t node)
     return list;
 }
 
+static json_t *sizes_json(const struct model_tensor *tensor)
+{
+    json_t *sizes = json_array();
+    for (unsigned d = 0; d < tensor->n_dims; d++) {
+        if (json_array_append_new(sizes, json_integer((json_int_t)tensor->dims[d])) != 0) {
+            json_decref(sizes);
+            return NULL;
+        }
+    }
+    return sizes;
+}
+
+static json_t *tensor_objects(const struct model_shape *shape)
+{
+    json_t *list = json_array();
+    for (size_t t = 0; shape != NULL && t < shape->n_tensors; t++) {
+        json_t *object = json_pack("{s:s,s:o}", "name", shape->tensors[t].name, "shape",
+                                   sizes_json(&shape->tensors[t]));
+        if (json_array_append_new(list, object) != 0) {
+            json_decref(list);
+            return NULL;
+        }
+    }
+    return list;
+}
+
 static json_t *base64_json(struct span bytes)
 {
     struct buf text = {0};
@@ -164,6 +191,7 @@ static bool put_session(json_t *document, const struct fed_config *config, uint3
     good = put(json, "streams", stream_objects(tree, number)) && good;
     good = put(json, "clients", stream_client_indices(tree, number)) && good;
     good = put(json, "public_key", base64_json(session->public_key)) && good;
+    good = put(json, "tensors", tensor_objects(node->type == FED_CLIENT ? session->shape : NULL)) && good;
     return put(document, "session", json) && good;
 }
 
@@ -172,9 +200,12 @@ json_t *fed_assignment_write(const struct fed_config *config, uint32_t node,
 {
     json_t *document = json_object();
     json_t *settings = fed_settings_json(&config->settings);
-    /* where a machine keeps its data and logs is its own affair */
+    /* where a machine keeps its data and logs, and what it runs, is its own affair */
     (void)json_object_del(settings, "log");
     (void)json_object_del(json_object_get(settings, "data"), "dir");
+    (void)json_object_del(json_object_get(settings, "model"), "file");
+    (void)json_object_del(json_object_get(settings, "train"), "command");
+    (void)json_object_del(json_object_get(settings, "train"), "environment");
     bool good = put_node(document, &config->tree, &config->tree.nodes[node]);
     good = settings != NULL && json_object_update(document, settings) == 0 && good;
     good = put_session(document, config, node, session) && good;
@@ -286,6 +317,52 @@ static int read_stream_clients(struct intake *in, uint32_t list)
     return 0;
 }
 
+/* A tensor's sizes into dims. @return how many, or -1 */
+static int read_dims(const struct config_reader *r, uint32_t tensor, uint64_t dims[MODEL_MAX_DIMS])
+{
+    const uint32_t list = config_doc_member(&r->doc, tensor, "shape");
+    int n = 0;
+    for (uint32_t i = list != 0 ? r->doc.places[list].first_child : 0; i != 0;
+         i = r->doc.places[i].next) {
+        const json_t *size = r->doc.places[i].json;
+        if (n == MODEL_MAX_DIMS || !json_is_integer(size) || json_integer_value(size) < 0) {
+            return -1;
+        }
+        dims[n++] = (uint64_t)json_integer_value(size);
+    }
+    return n;
+}
+
+static int read_tensors(struct intake *in, uint32_t list)
+{
+    struct config_reader *r = in->r;
+    struct model_shape *shape = &in->out->shape;
+    const bool wanted = in->self.is_switch == 0 &&
+                        strcmp(in->out->settings.train_type, "command") == 0;
+    int err = 0;
+    for (uint32_t i = r->doc.places[list].first_child; i != 0 && err == 0; i = r->doc.places[i].next) {
+        struct config_tensor tensor = {0};
+        struct cairn_problem why = {0};
+        uint64_t dims[MODEL_MAX_DIMS];
+        const size_t faults = r->faults.n_errors;
+        read_element(r, i, config_tensor, "session.tensors: ", &tensor);
+        const int n = read_dims(r, i, dims);
+        if (n < 0) {
+            config_fault(r, i, "session.tensors: a shape is a list of at most %d sizes", MODEL_MAX_DIMS);
+        } else if (r->faults.n_errors == faults) {
+            err = model_shape_add(shape, tensor.name, dims, (unsigned)n, &why);
+        }
+        if (err == CAIRN_ERR_DATA) {
+            config_fault(r, i, "session.tensors: %s", why.what);
+        }
+    }
+    if (err == 0 && wanted &&
+        (shape->n_params != in->plain.n_params || shape->n_tensors != in->plain.n_tensors)) {
+        config_fault(r, list, "session.tensors: are not n_tensors with n_params elements");
+    }
+    return err == CAIRN_ERR_NO_MEMORY ? err : 0;
+}
+
 static int read_public_key(struct intake *in, uint32_t place)
 {
     struct config_reader *r = in->r;
@@ -329,6 +406,10 @@ static int read_session(struct intake *in)
     }
     if (err == 0 && clients != 0) {
         err = read_stream_clients(in, clients);
+    }
+    const uint32_t tensors = config_found(&object, "tensors");
+    if (err == 0 && tensors != 0) {
+        err = read_tensors(in, tensors);
     }
     return err != 0 || key == 0 ? err : read_public_key(in, key);
 }
@@ -393,6 +474,20 @@ static void check_agreement(struct intake *in, const struct config_object *root)
     }
 }
 
+/* What is run here is chosen here: nobody who can reach this port may name a program. */
+static void check_nothing_to_run(struct intake *in)
+{
+    const struct fed_settings *s = &in->out->settings;
+    if (s->train_command[0] != '\0' || s->train_environment[0] != '\0') {
+        config_fault(in->r, 0,
+                     "train.command, train.environment: are every machine's own; start this node with "
+                     "--train-command");
+    }
+    if (s->model_file[0] != '\0') {
+        config_fault(in->r, 0, "model.file: is the aggregator's own");
+    }
+}
+
 static void take_over(struct intake *in)
 {
     struct fed_assignment *out = in->out;
@@ -444,6 +539,7 @@ static int read_document(struct intake *in)
     if (config_found(&root, "ip") == 0) {
         config_fault(r, 0, "\"ip\" is missing");
     }
+    check_nothing_to_run(in);
     int err = in->at_session != 0 ? read_session(in) : 0;
     if (err == 0 && r->faults.n_errors == 0) {
         check_agreement(in, &root);

@@ -13,6 +13,7 @@
 #include "buf.h"
 #include "builtin.h"
 #include "he.h"
+#include "shape.h"
 #include "tree.h"
 
 /**
@@ -31,6 +32,7 @@
  * Addresses are host or host:port (5000 when absent). "key" is accepted anywhere in a node and ignored.
  */
 enum { FED_MAX_LAYERS = 16, FED_NAME_SIZE = 64, FED_PATH_SIZE = 512, FED_MAX_CLIENTS = 10000 };
+enum { FED_JSON_SIZE = 8192 }; /* of what is kept as JSON text: a command line, a trainer's settings */
 enum { FED_LONGEST_S = 86400 }; /* a day: no wait is longer */
 
 enum fed_key_holder { FED_KEY_AGGREGATOR };
@@ -55,6 +57,7 @@ struct fed_settings {
     size_t layers[FED_MAX_LAYERS]; /* n_layers = 0: train_builtin_layers */
     size_t n_layers;
     uint64_t params; /* of the synthetic trainer's model */
+    char model_file[FED_PATH_SIZE]; /* of the aggregator: the initial model of train.type command; "" = none */
     /* data */
     char data_dir[FED_PATH_SIZE];
     unsigned resize;
@@ -64,13 +67,22 @@ struct fed_settings {
     uint32_t min_samples;
     uint32_t shards_per_client;
     /* train */
-    char train_type[16]; /* "builtin", "synthetic" */
+    char train_type[16]; /* "builtin", "synthetic", "command" */
     double step_s;       /* that a synthetic training pretends to take */
     unsigned epochs;
     unsigned batch;
     double learning_rate;
     double momentum;
     double proximal_mu;
+    /* train.type command; the first two never leave the machine that they are written on */
+    char train_command[FED_JSON_SIZE];     /* JSON, a list of texts; "" = none */
+    char train_environment[FED_JSON_SIZE]; /* JSON, an object of texts; "" = none */
+    char train_settings[FED_JSON_SIZE];    /* JSON, an object; "" = none */
+    bool train_keep;
+    bool train_evaluate;
+    double train_timeout_s; /* 0 = as long as the round lasts */
+    uint64_t train_memory_bytes; /* 0 = no limit */
+    uint64_t train_samples; /* most that a client may say it has trained on */
     unsigned train_threads; /* of a client that encrypts; 0 = one per processor */
     /* encryption */
     enum he_profile profile;
@@ -169,6 +181,7 @@ struct fed_session {
     struct span public_key;         /* he_public_key_write's bytes; empty for profile none */
     uint64_t n_params;              /* of the model: fixes the size of every frame and model message */
     uint32_t n_tensors;
+    const struct model_shape *shape; /* for clients that cannot know it by themselves (train.type command) */
 };
 
 /** What a node other than the aggregator is told; owns its arrays (fed_assignment_release). */
@@ -192,12 +205,13 @@ struct fed_assignment {
     struct buf public_key;
     uint64_t n_params;
     uint32_t n_tensors;
+    struct model_shape shape; /* of train.type command; otherwise empty */
 };
 
 /**
  * The document that is posted to `node` (not 0): the seed's own form for that node ("type", "client_number",
- * "index", "send", "receive", "ip", "dumb"), the settings sections but for data.dir and log, which
- * are every machine's own, and "session".
+ * "index", "send", "receive", "ip", "dumb"), the settings sections but for data.dir, log, model.file and what
+ * is run (train.command, train.environment), which are every machine's own, and "session".
  * @return new reference, NULL without memory
  */
 json_t *fed_assignment_write(const struct fed_config *config, uint32_t node,

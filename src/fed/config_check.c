@@ -195,6 +195,21 @@ static void warn_of_quorum(struct config_reader *r, const struct config_object *
     }
 }
 
+/* What train.type command cannot do without. */
+static void check_command(struct config_reader *r, const struct config_object *root,
+                          const struct fed_settings *settings)
+{
+    if (strcmp(settings->train_type, "command") != 0) {
+        return;
+    }
+    const uint32_t samples = place_of(r, root, "train", "samples");
+    if (settings->train_samples == 0 && !is_bad(r, samples)) {
+        config_fault(r, samples,
+                     "train.samples: train.type command needs the most samples that any client's command "
+                     "trains on in a round");
+    }
+}
+
 /* What the chosen trainer does not look at. */
 static void warn_of_trainer(struct config_reader *r, const struct config_object *root,
                             const struct fed_settings *settings)
@@ -206,6 +221,11 @@ static void warn_of_trainer(struct config_reader *r, const struct config_object 
         config_warning(r, place_of(r, root, "model", "layers"),
                        "model.layers: train.type synthetic has no layers; the size of its model is "
                        "model.params");
+    } else if (strcmp(settings->train_type, "command") == 0) {
+        if (settings->n_layers > 0) {
+            config_warning(r, place_of(r, root, "model", "layers"),
+                           "model.layers: train.type command has a model of its own");
+        }
     } else if (!synthetic && params != 0 && !is_bad(r, params)) {
         config_warning(r, params,
                        "model.params: is for train.type synthetic; the model of train.type %s is "
@@ -328,6 +348,7 @@ void config_check_settings(struct config_reader *r, const struct config_object *
     if (check_quorum(r, place_of(r, root, "round", "quorum"), settings, n_clients) && floor_good) {
         warn_of_quorum(r, root, settings, n_clients);
     }
+    check_command(r, root, settings);
     warn_of_trainer(r, root, settings);
     check_layers(r, root, settings);
     check_partition(r, root, settings);

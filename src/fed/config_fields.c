@@ -43,7 +43,7 @@ static const char *const rule_words[] = {"fedavg", "fedavgm", "fedadam", "fedyog
 static const char *const parent_words[] = {"aggregator", "switch", NULL};
 static const char *const model_words[] = {"mlp", "logistic", "linear", "cnn", NULL};
 static const char *const partition_words[] = {"contiguous", "iid", "dirichlet", "shards", NULL};
-static const char *const trainer_words[] = {"builtin", "synthetic", NULL};
+static const char *const trainer_words[] = {"builtin", "synthetic", "command", NULL};
 static const char *const type_words[] = {"client", "switch", NULL}; /* config_self.is_switch */
 
 static const struct config_field model[] = {
@@ -58,6 +58,9 @@ static const struct config_field model[] = {
     {.name = "params", .kind = CONFIG_INTEGER, SETTING(params), RANGE(1, 10000000000.0),
      .otherwise = 1000000,
      .help = "parameters of the model that train.type synthetic makes up; of no other"},
+    {.name = "file", .kind = CONFIG_TEXT, SETTING(model_file),
+     .help = "safetensors file on the aggregator with the initial model of train.type command; left out: "
+             "the command makes it"},
 };
 static const struct config_field data[] = {
     {.name = "dir", .kind = CONFIG_TEXT, SETTING(data_dir), .otherwise_text = "data",
@@ -80,7 +83,8 @@ static const struct config_field data[] = {
 static const struct config_field train[] = {
     {.name = "type", .kind = CONFIG_WORD_TEXT, SETTING(train_type), .words = trainer_words,
      .otherwise_text = "builtin",
-     .help = "who trains; synthetic makes updates up, without data, to measure with"},
+     .help = "who trains; command is a program of yours; synthetic makes updates up, without data, to "
+             "measure with"},
     {.name = "step_s", .kind = CONFIG_NUMBER, SETTING(step_s), RANGE(0, 3600),
      .help = "seconds that a round of synthetic training pretends to take"},
     {.name = "epochs", .kind = CONFIG_INTEGER, SETTING(epochs), RANGE(1, 1000), .otherwise = 1,
@@ -93,6 +97,25 @@ static const struct config_field train[] = {
      .otherwise = 0.9, .help = "share of the last step that goes into the next"},
     {.name = "proximal_mu", .kind = CONFIG_NUMBER, SETTING(proximal_mu), RANGE(0, 1000000),
      .help = "FedProx: weight of the pull back to the round's model; 0: none"},
+    {.name = "command", .kind = CONFIG_TEXTS, SETTING(train_command),
+     .help = "program and arguments of train.type command, started without a shell; of this machine only: "
+             "nodes elsewhere have their own (cairn node --train-command)"},
+    {.name = "environment", .kind = CONFIG_TEXT_MAP, SETTING(train_environment),
+     .help = "what the command's environment has beside PATH, HOME, LANG and CAIRN_*; of this machine "
+             "only, as the command is"},
+    {.name = "settings", .kind = CONFIG_FREE, SETTING(train_settings),
+     .help = "passed through to the command, on every client"},
+    {.name = "samples", .kind = CONFIG_INTEGER, SETTING(train_samples), RANGE(0, 1099511627776),
+     .help = "most samples that any client's command trains on in a round; it says how many they were"},
+    {.name = "keep", .kind = CONFIG_BOOL, SETTING(train_keep),
+     .help = "start the command once and speak to it over a socket, instead of once a round"},
+    {.name = "evaluate", .kind = CONFIG_BOOL, SETTING(train_evaluate),
+     .help = "the aggregator has the command evaluate each round's model"},
+    {.name = "timeout_s", .kind = CONFIG_NUMBER, SETTING(train_timeout_s), RANGE(0, FED_LONGEST_S),
+     .help = "seconds after which a command is ended; 0: when the round's deadline is over"},
+    {.name = "memory_bytes", .kind = CONFIG_INTEGER, SETTING(train_memory_bytes),
+     RANGE(0, 1099511627776),
+     .help = "most address space of each of the command's processes; 0: no limit"},
     {.name = "threads", .kind = CONFIG_INTEGER, SETTING(train_threads), RANGE(0, 256),
      .help = "threads with which a client encrypts; 0: one per processor"},
 };
@@ -285,6 +308,13 @@ static const struct config_field session[] = {
      .help = "indices of the clients of each stream, one stream after the other"},
     {.name = "public_key", .kind = CONFIG_BASE64, .required = true,
      .help = "empty without encryption"},
+    {.name = "tensors", .kind = CONFIG_LIST, .required = true,
+     .help = "names and shapes, where clients cannot know them; else empty"},
+};
+static const struct config_field tensor[] = {
+    {.name = "name", .kind = CONFIG_TEXT, INTO(struct config_tensor, name), .required = true,
+     .help = "of the tensor"},
+    {.name = "shape", .kind = CONFIG_LIST, .required = true, .help = "sizes of its dimensions"},
 };
 static const struct config_field child[] = {
     {.name = "address", .kind = CONFIG_ADDRESS, INTO(struct config_child, address),
@@ -309,6 +339,7 @@ const struct config_fields config_switch = {FIELDS(switch_fields)};
 const struct config_fields config_session = {FIELDS(session)};
 const struct config_fields config_child = {FIELDS(child)};
 const struct config_fields config_stream = {FIELDS(stream)};
+const struct config_fields config_tensor = {FIELDS(tensor)};
 
 static void allowed_words(const struct config_field *field, char text[CONFIG_ALLOWED_SIZE])
 {
@@ -355,6 +386,16 @@ void config_allowed(const struct config_field *field, char text[CONFIG_ALLOWED_S
         snprintf(text, CONFIG_ALLOWED_SIZE,
                  "1 .. %zu letters, digits, '-', '_' and '.', not beginning with '.'",
                  field->size - 1);
+        return;
+    case CONFIG_TEXTS:
+        snprintf(text, CONFIG_ALLOWED_SIZE, "a list of texts, %zu bytes at most", field->size - 1);
+        return;
+    case CONFIG_TEXT_MAP:
+        snprintf(text, CONFIG_ALLOWED_SIZE, "an object of texts, %zu bytes at most",
+                 field->size - 1);
+        return;
+    case CONFIG_FREE:
+        snprintf(text, CONFIG_ALLOWED_SIZE, "any object, %zu bytes at most", field->size - 1);
         return;
     case CONFIG_HEX:
         snprintf(text, CONFIG_ALLOWED_SIZE, "%zu hexadecimal digits", 2 * field->size);
@@ -415,6 +456,9 @@ static void set_default(const struct config_field *field, void *base)
     case CONFIG_NAME:
     case CONFIG_WORD_TEXT:
     case CONFIG_ADDRESS:
+    case CONFIG_TEXTS:
+    case CONFIG_TEXT_MAP:
+    case CONFIG_FREE:
     case CONFIG_HEX:
         memset(at, 0, field->size);
         if (field->otherwise_text != NULL) {
@@ -469,12 +513,25 @@ static json_t *members_json(const struct config_field *field, const void *base)
     json_t *object = json_object();
     for (size_t i = 0; i < field->n_members; i++) {
         const struct config_field *member = &field->members[i];
+        const char *text = (const char *)base + member->offset;
+        if (member->kind == CONFIG_TEXT && text[0] == '\0') {
+            continue; /* one that may be left out, and was */
+        }
         if (json_object_set_new(object, member->name, config_value_json(member, base)) != 0) {
             json_decref(object);
             return NULL;
         }
     }
     return object;
+}
+
+/* What is kept as JSON; nothing is an empty list or object. */
+static json_t *kept_json(const struct config_field *field, const uint8_t *at)
+{
+    if (at[0] == '\0') {
+        return field->kind == CONFIG_TEXTS ? json_array() : json_object();
+    }
+    return json_loads((const char *)at, 0, NULL);
 }
 
 static json_t *hex_json(const uint8_t *bytes, size_t size)
@@ -516,6 +573,10 @@ json_t *config_value_json(const struct config_field *field, const void *base)
     case CONFIG_WORD_TEXT:
     case CONFIG_ADDRESS:
         return json_string((const char *)at);
+    case CONFIG_TEXTS:
+    case CONFIG_TEXT_MAP:
+    case CONFIG_FREE:
+        return kept_json(field, at);
     case CONFIG_HEX:
         return hex_json(at, field->size);
     case CONFIG_LIST:
@@ -541,7 +602,11 @@ json_t *config_default_json(const struct config_field *field)
     case CONFIG_BOOL:
         return json_boolean(field->otherwise != 0);
     case CONFIG_SIZES:
+    case CONFIG_TEXTS:
         return json_array();
+    case CONFIG_TEXT_MAP:
+    case CONFIG_FREE:
+        return json_object();
     default:
         return field->otherwise_text != NULL ? json_string(field->otherwise_text) : NULL;
     }

@@ -9,6 +9,7 @@
 #include <jansson.h>
 
 #include "config.h"
+#include "shape.h"
 
 /**
  * The one table of everything that may stand in a config: name, type, range, default, help.
@@ -29,6 +30,9 @@ enum config_kind {
     CONFIG_WORD,      /* one of `words`; stored as its number, an enum of uint32_t's size */
     CONFIG_WORD_TEXT, /* one of `words`; stored as char[size] */
     CONFIG_SIZES,     /* list of integers: size_t[FED_MAX_LAYERS], then their count */
+    CONFIG_TEXTS,     /* list of texts, or nothing: kept as JSON in char[size] */
+    CONFIG_TEXT_MAP,  /* object of texts: kept as JSON in char[size] */
+    CONFIG_FREE,      /* any object: kept as JSON in char[size] */
     CONFIG_HEX,       /* uint8_t[size] as hexadecimal */
     CONFIG_ADDRESS,   /* char[size], brought to "host:port" */
     CONFIG_LIST,      /* a list that its caller reads */
@@ -88,6 +92,9 @@ struct config_child {
 struct config_stream {
     uint32_t origin, clients, child;
 };
+struct config_tensor {
+    char name[MODEL_NAME_SIZE];
+};
 
 extern const struct config_fields config_settings;   /* into struct fed_settings */
 extern const struct config_fields config_nodes;      /* "aggregator", "others" */
@@ -97,6 +104,7 @@ extern const struct config_fields config_switch;     /* into struct config_self 
 extern const struct config_fields config_session;    /* into struct config_session */
 extern const struct config_fields config_child;      /* into struct config_child */
 extern const struct config_fields config_stream;     /* into struct config_stream */
+extern const struct config_fields config_tensor;     /* into struct config_tensor */
 
 enum {
     /* members of the largest object: an assignment has 8 of a node, 12 settings and the session */

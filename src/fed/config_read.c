@@ -11,6 +11,7 @@
 
 #include "address.h"
 #include "digest.h"
+#include "json.h"
 
 enum {
     QUOTE_SIZE = 48, /* of an offending value in a fault: enough to find it by eye */
@@ -274,6 +275,46 @@ static void check_type(struct config_reader *r, uint32_t place, const struct con
     }
 }
 
+static bool holds_texts(const struct config_reader *r, uint32_t place)
+{
+    for (uint32_t i = r->doc.places[place].first_child; i != 0; i = r->doc.places[i].next) {
+        const char *text = json_string_value(r->doc.places[i].json);
+        if (text == NULL || (json_is_array(r->doc.places[place].json) && text[0] == '\0')) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* What is kept as JSON text. */
+static void read_kept(struct config_reader *r, uint32_t place, const struct config_field *field,
+                      const char *label, uint8_t *at)
+{
+    const struct config_place *here = &r->doc.places[place];
+    const bool list = field->kind == CONFIG_TEXTS;
+    struct buf text = {0};
+    if (list ? !json_is_array(here->json) : !json_is_object(here->json)) {
+        refuse(r, place, field, label, wrong_type(field, here));
+        return;
+    }
+    if (field->kind != CONFIG_FREE && !holds_texts(r, place)) {
+        refuse(r, place, field, label, "holds something else than texts");
+        return;
+    }
+    memset(at, 0, field->size);
+    if (json_array_size(here->json) + json_object_size(here->json) == 0) {
+        return;
+    }
+    if (json_append(&text, here->json, 0) != 0) {
+        r->no_memory = true;
+    } else if (text.size >= field->size) {
+        refuse(r, place, field, label, "is too long");
+    } else {
+        memcpy(at, text.data, text.size);
+    }
+    buf_release(&text);
+}
+
 static void read_section(struct config_reader *r, uint32_t place, const struct config_field *field,
                          const char *label, void *base)
 {
@@ -310,6 +351,11 @@ static void read_value(struct config_reader *r, uint32_t place, const struct con
         } else {
             memcpy(at, &yes, sizeof yes);
         }
+        return;
+    case CONFIG_TEXTS:
+    case CONFIG_TEXT_MAP:
+    case CONFIG_FREE:
+        read_kept(r, place, field, label, at);
         return;
     case CONFIG_LIST:
     case CONFIG_NODE:

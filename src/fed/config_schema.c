@@ -103,6 +103,17 @@ static json_t *field_schema(const struct config_field *field)
     case CONFIG_BASE64:
         good = put(schema, "type", json_string("string"));
         break;
+    case CONFIG_TEXTS:
+        good = put(schema, "type", json_string("array")) &&
+               put(schema, "items", json_pack("{s:s}", "type", "string"));
+        break;
+    case CONFIG_TEXT_MAP:
+        good = put(schema, "type", json_string("object")) &&
+               put(schema, "additionalProperties", json_pack("{s:s}", "type", "string"));
+        break;
+    case CONFIG_FREE:
+        good = put(schema, "type", json_string("object"));
+        break;
     case CONFIG_OBJECT:
     case CONFIG_NODE:
     case CONFIG_IGNORED:

@@ -46,6 +46,7 @@ struct peer {
     char path[DIGEST_HEX_SIZE + 24]; /* "/config?digest=..." */
     uint64_t samples; /* clients: as reported when it took its config */
     struct backoff backoff; /* of asking for its log */
+    json_t *told; /* the rounds whose trouble was said, as names of members; NULL = none yet */
 };
 
 struct aggregator {

@@ -159,11 +159,32 @@ static bool has_missed(const struct aggregator *a, const json_t *status)
                : a->state > AGG_COLLECTING && strcmp(json_get_text(status, "state", ""), "finished") != 0;
 }
 
+/* What went wrong at a client reaches people here, once for each round. */
+static void say_trouble(struct aggregator *a, uint32_t node, const json_t *trouble, const char *key)
+{
+    struct peer *peer = &a->peers[node];
+    const long long round = json_get_int(trouble, "round", 0);
+    const char *what = json_get_text(trouble, key, "");
+    char name[24];
+    snprintf(name, sizeof name, "%lld", round);
+    if (what[0] == '\0' || round < 1 || round > a->round.number ||
+        json_object_get(peer->told, name) != NULL) {
+        return;
+    }
+    peer->told = peer->told == NULL ? json_object() : peer->told;
+    (void)json_object_set_new(peer->told, name, json_true());
+    aggregation_say(a, "%s, round %lld: %s", aggregation_node(a, node)->address, round, what);
+}
+
 static void node_heard(void *ctx, size_t target, const json_t *status)
 {
     struct aggregator *a = ctx;
     const uint32_t node = (uint32_t)target + 1;
     const size_t child = child_number(a, node);
+    if (a->state > AGG_CONFIGURING && aggregation_node(a, node)->type == FED_CLIENT &&
+        strcmp(json_get_text(status, "digest", ""), a->peers[node].digest) == 0) {
+        say_trouble(a, node, json_object_get(status, "last_trouble"), "what");
+    }
     if (strcmp(json_get_text(status, "digest", ""), a->peers[node].digest) != 0) {
         downlink_again(&a->configs, target);
     } else if (child != SIZE_MAX && has_missed(a, status)) {
@@ -212,6 +233,10 @@ static void take_log(struct aggregator *a, uint32_t node, const struct http_exch
     struct peer *peer = &a->peers[node];
     json_t *log = x->error == 0 && x->status == 200 ? answer_document(x) : NULL;
     if (log != NULL && json_get_bool(log, "finished", 0)) {
+        const json_t *rounds = json_object_get(log, "iteration");
+        for (size_t i = 0; i < json_array_size(rounds); i++) {
+            say_trouble(a, node, json_array_get(rounds, i), "trouble");
+        }
         a->logs[node] = log;
         return;
     }
@@ -389,6 +414,9 @@ int aggregation_make_nodes(struct aggregator *a)
     struct fed_session session = {.public_key = buf_span(&a->public_key),
                                   .n_params = a->plan.n_params,
                                   .n_tensors = (uint32_t)a->trainer->shape->n_tensors};
+    if (strcmp(a->config->settings.train_type, "command") == 0) {
+        session.shape = a->trainer->shape;
+    }
     memcpy(session.id, a->id, sizeof session.id);
     memcpy(session.nonce, a->nonce, sizeof session.nonce);
     a->peers = calloc(tree->n_nodes, sizeof *a->peers);
@@ -423,6 +451,7 @@ void aggregation_release_nodes(struct aggregator *a)
     downlink_release(&a->models);
     for (uint32_t i = 0; a->peers != NULL && i < a->config->tree.n_nodes; i++) {
         buf_release(&a->peers[i].config);
+        json_decref(a->peers[i].told);
     }
     for (uint32_t i = 0; a->logs != NULL && i < a->config->tree.n_nodes; i++) {
         json_decref(a->logs[i]);

@@ -62,7 +62,7 @@ static int make_plan(struct aggregator *a, struct cairn_problem *why)
 {
     const struct fed_settings *s = &a->config->settings;
     struct he_params he;
-    int err = a->host->trainer(a->host->ctx, s, 0, 0, &a->trainer, why);
+    int err = a->host->trainer(a->host->ctx, s, NULL, 0, 0, &a->trainer, why);
     if (err == 0) {
         err = he_params_choose(s->profile, s->value_bits, a->config->tree.n_clients, &he, why);
     }

@@ -79,11 +79,13 @@ struct client {
     struct roundlog log;
     bool log_ready, lock_ready;
 
-    pthread_mutex_t lock; /* guards the next four */
+    pthread_mutex_t lock; /* guards the next six */
     struct arrivals arrived;
     enum client_state state;
     uint32_t newest_round; /* of any model that came */
-    char trouble[400];     /* why it stalled or sat out, for GET /status */
+    char trouble[400];     /* why it stalled or sat out, or what else was wrong, for GET /status */
+    uint32_t trouble_round; /* the last round that had any; 0 = none yet */
+    char last_trouble[400]; /* of that round */
 
     /* only the stepping thread touches what follows */
     struct buf opening; /* piece 0 of this round */
@@ -103,6 +105,7 @@ struct client {
     struct flight fetch;
     struct backoff fetch_backoff;
     bool sits_out;      /* this round's update was refused: contribute nothing */
+    uint64_t samples;   /* behind this round's update */
     uint32_t next;      /* frame to send */
     uint32_t counted;   /* frames whose saturated values are counted */
     struct uplink uplink;
@@ -275,8 +278,11 @@ static void end_entry(struct client *c)
 static void note_trouble(struct client *c, const struct cairn_problem *why)
 {
     log_line(LOG_ERROR, "round %u: %s", (unsigned)c->round, why->what);
+    memcpy(c->entry.trouble, why->what, sizeof c->entry.trouble);
     pthread_mutex_lock(&c->lock);
     memcpy(c->trouble, why->what, sizeof c->trouble);
+    memcpy(c->last_trouble, why->what, sizeof c->last_trouble);
+    c->trouble_round = c->round;
     pthread_mutex_unlock(&c->lock);
 }
 
@@ -299,7 +305,9 @@ static void sit_out(struct client *c, const struct cairn_problem *why)
 
 static void take_weights(struct client *c, const struct wire_model *m)
 {
-    if (c->global != NULL) {
+    if (c->trainer->take_model != NULL) {
+        c->trainer->take_model(c->trainer, (size_t)m->first, (size_t)m->count, m->weights);
+    } else if (c->global != NULL) {
         memcpy(c->global + m->first, m->weights, (size_t)m->count * sizeof(float));
     }
 }
@@ -322,7 +330,8 @@ static bool takes_part(const struct client *c)
     return fed_sample_has(&sample, c->assignment->self.index);
 }
 
-static void begin_round(struct client *c, const struct wire_model *m, int64_t arrived_us)
+static void begin_round(struct client *c, const struct wire_model *m,
+                        const struct arrivals *arrived)
 {
     const struct fed_settings *s = &c->assignment->settings;
     end_entry(c);
@@ -340,12 +349,14 @@ static void begin_round(struct client *c, const struct wire_model *m, int64_t ar
                                       .round = m->round,
                                       .client_index = c->assignment->self.index};
     c->entry = (struct roundlog_entry){.round = m->round,
-                                       .start_us = arrived_us,
+                                       .start_us = arrived->at_us,
                                        .encrypt_s = clock_seconds(from, c->fetch_ns)};
     c->meanwhile_s = 0;
     c->next = m->next_frame;
     c->counted = 0;
     c->sits_out = false;
+    c->samples = c->trainer->samples;
+    c->trainer->deadline_ns = arrived->at_ns + m->deadline_ms * UINT64_C(1000000);
     c->ahead.frames = 0;
     uplink_begin(&c->uplink, m->round);
     flight_abandon(&c->fetch);
@@ -402,7 +413,7 @@ static bool take_arrivals(struct client *c)
             end_entry(c);
             set_state(c, CLIENT_FINISHED);
         } else {
-            begin_round(c, &m, arrived.at_us);
+            begin_round(c, &m, &arrived);
         }
     } else if (arrived.rewind) {
         rewind_to(c, arrived.from);
@@ -488,8 +499,11 @@ static int for_each_run(struct client *c,
     int err = 0;
     for (size_t first = 0; err == 0 && first < n; first += most) {
         const size_t here = n - first < most ? n - first : most;
-        c->trainer->update(c->trainer, c->round, c->assignment->self.index, first, here, run);
-        err = use(c, run, first, here, why);
+        err = c->trainer->update(c->trainer, c->round, c->assignment->self.index, first, here, run,
+                                 why);
+        if (err == 0) {
+            err = use(c, run, first, here, why);
+        }
     }
     secret_wipe(run, sizeof run);
     return err;
@@ -526,7 +540,13 @@ static int owe_runs(struct client *c, struct cairn_problem *why)
         err = for_each_run(c, measure_run, why);
     }
     c->share = fed_privacy_share(clip, c->norm2);
-    return err != 0 ? err : for_each_run(c, owe_run, why);
+    if (err == 0) {
+        err = for_each_run(c, owe_run, why);
+        if (err != 0) { /* some of it is in there: what was owed before goes with it */
+            memset(c->owed, 0, c->plan.n_params * sizeof *c->owed);
+        }
+    }
+    return err;
 }
 
 /* The update becomes owed, clipped, all of it or nothing. */
@@ -579,6 +599,15 @@ static int make_private(struct client *c, struct cairn_problem *why)
     return err == 0 ? 0 : problem_set(why, err, NULL, "no randomness for noise: nothing is sent");
 }
 
+/* A trainer may have used fewer samples than it has. */
+static void take_weight(struct client *c, uint64_t samples)
+{
+    if (samples > 0) {
+        c->samples = samples;
+        c->quantiser.samples = samples;
+    }
+}
+
 static void train_round(struct client *c)
 {
     struct cairn_problem why = {0};
@@ -587,7 +616,10 @@ static void train_round(struct client *c)
     c->entry.fetch_s = clock_seconds(c->fetch_ns, from);
     int err = c->trainer->train(c->trainer, c->global, c->local, c->assignment->settings.seed,
                                 c->round, c->assignment->self.index, &metrics, &why);
-    if (err == 0 && c->trainer->samples > 0) {
+    if (err == 0) {
+        take_weight(c, metrics.samples);
+    }
+    if (err == 0 && c->samples > 0) {
         err = owe_update(c, &why);
     }
     if (err == 0) {
@@ -595,6 +627,9 @@ static void train_round(struct client *c)
     }
     if (err != 0) {
         sit_out(c, &why);
+    } else if (metrics.note[0] != '\0') {
+        problem_set(&why, CAIRN_ERR_TRAINER, NULL, "%s", metrics.note);
+        note_trouble(c, &why);
     }
     c->settled = c->sits_out;
     c->entry.train_s = clock_seconds(from, clock_now_ns(c->host->clock));
@@ -625,7 +660,7 @@ static int build_frame(struct client *c, uint32_t index, struct buf *out,
     const struct span set = c->sits_out ? (struct span){0} : buf_span(&c->set);
     size_t payload_at = 0;
     int err = wire_frame_begin(out, index, c->sits_out ? 0 : 1,
-                               c->sits_out ? 0 : c->trainer->samples, c->plan.he.short_id, payload,
+                               c->sits_out ? 0 : c->samples, c->plan.he.short_id, payload,
                                set, &payload_at);
     if (err == 0 && !c->sits_out) {
         err = read_integers(c, index, why);
@@ -815,7 +850,15 @@ static void client_status(struct role *role, json_t *into)
     if (c->trouble[0] != '\0') {
         json_object_set_new(into, "trouble", json_string(c->trouble));
     }
+    if (c->trouble_round > 0) {
+        json_object_set_new(into, "last_trouble",
+                            json_pack("{s:I, s:s}", "round", (json_int_t)c->trouble_round, "what",
+                                      c->last_trouble));
+    }
     pthread_mutex_unlock(&c->lock);
+    if (c->trainer->status != NULL) {
+        c->trainer->status(c->trainer, into);
+    }
     json_object_set_new(into, "samples", json_integer((json_int_t)c->trainer->samples));
     if (c->trainer->fingerprint != NULL) {
         json_object_set_new(into, "samples_fingerprint",
@@ -978,8 +1021,8 @@ int client_new(struct fed_assignment *assignment, const struct role_host *host, 
                             .log = client_log,
                             .free = client_free};
     const struct fed_settings *s = &assignment->settings;
-    int err = host->trainer(host->ctx, s, assignment->self.client_number, assignment->self.index,
-                            &c->trainer, why);
+    int err = host->trainer(host->ctx, s, &assignment->shape, assignment->self.client_number,
+                            assignment->self.index, &c->trainer, why);
     if (err == 0) {
         err = make_plan(c, assignment, why);
     }

@@ -17,6 +17,7 @@
 #include "answer.h"
 #include "builtin.h"
 #include "client.h"
+#include "command_trainer.h"
 #include "digest.h"
 #include "holder.h"
 #include "json.h"
@@ -39,6 +40,8 @@ struct node {
     char address[FED_ADDRESS_SIZE];
     char data_dir[FED_PATH_SIZE];
     char log_dir[FED_PATH_SIZE];
+    char train_command[FED_JSON_SIZE]; /* "" = none */
+    char train_environment[FED_JSON_SIZE];
     char boot[2 * BOOT_ID + 1]; /* differs after every start */
     struct role_host host;
     atomic_uint_fast64_t received, sent;
@@ -156,13 +159,42 @@ static int synthetic_trainer(const struct fed_settings *s, uint32_t client_numbe
     return train_synthetic_new(&options, out, why);
 }
 
-static int host_trainer(void *ctx, const struct fed_settings *settings, uint32_t client_number,
-                        uint32_t index, struct trainer **out, struct cairn_problem *why)
+/* The aggregator's own config may say what is run; of anybody else's config nothing is run. */
+static int command_trainer(const struct node *node, const struct fed_settings *s,
+                           const struct model_shape *shape, uint32_t client_number, uint32_t index,
+                           struct trainer **out, struct cairn_problem *why)
+{
+    const bool own = client_number == 0;
+    const struct train_command_options options = {
+        .command = own ? s->train_command : node->train_command,
+        .environment = own ? s->train_environment : node->train_environment,
+        .settings = s->train_settings,
+        .data_dir = node->data_dir,
+        .shape = shape,
+        .model_file = s->model_file,
+        .keep = s->train_keep,
+        .evaluate = s->train_evaluate,
+        .timeout_s = s->train_timeout_s > 0 ? s->train_timeout_s : s->deadline_s,
+        .memory_bytes = s->train_memory_bytes,
+        .samples = s->train_samples,
+        .seed = s->seed,
+        .client_number = client_number,
+        .client_index = index,
+    };
+    return train_command_new(&options, out, why);
+}
+
+static int host_trainer(void *ctx, const struct fed_settings *settings,
+                        const struct model_shape *shape, uint32_t client_number, uint32_t index,
+                        struct trainer **out, struct cairn_problem *why)
 {
     struct node *node = ctx;
     if (node->options.trainer != NULL) {
         return node->options.trainer(node->options.ctx, settings, node->data_dir, client_number,
                                      index, out, why);
+    }
+    if (strcmp(settings->train_type, "command") == 0) {
+        return command_trainer(node, settings, shape, client_number, index, out, why);
     }
     return strcmp(settings->train_type, "synthetic") == 0
                ? synthetic_trainer(settings, client_number, index, out, why)
@@ -639,6 +671,10 @@ int node_new(const struct node_options *options, struct node **out)
     snprintf(node->address, sizeof node->address, "%s", options->address);
     snprintf(node->data_dir, sizeof node->data_dir, "%s", options->data_dir);
     snprintf(node->log_dir, sizeof node->log_dir, "%s", options->log_dir);
+    snprintf(node->train_command, sizeof node->train_command, "%s",
+             options->train_command != NULL ? options->train_command : "");
+    snprintf(node->train_environment, sizeof node->train_environment, "%s",
+             options->train_environment != NULL ? options->train_environment : "");
     node->host = (struct role_host){.ctx = node,
                                     .clock = options->clock,
                                     .exchange = host_exchange,

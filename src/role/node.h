@@ -16,6 +16,8 @@ struct node_options {
     const char *address;  /* own name, "host:port"; copied */
     const char *data_dir; /* where this machine keeps the data set; copied */
     const char *log_dir;  /* copied */
+    const char *train_command;     /* this machine's, as train.command is written; NULL = none; copied */
+    const char *train_environment; /* the same */
     const struct clock_source *clock;
     void *ctx; /* for those below */
     /** As in struct role_host. */

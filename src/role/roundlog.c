@@ -163,6 +163,9 @@ void roundlog_add(struct roundlog *log, const struct roundlog_entry *entry)
         (json_int_t)sent, "peak_rss_bytes", (json_int_t)rss, "frames", (json_int_t)entry->frames,
         "contributors", (json_int_t)entry->contributors, "saturated",
         (json_int_t)entry->saturated);
+    if (entry->trouble[0] != '\0') {
+        (void)json_object_set_new(e, "trouble", json_string(entry->trouble));
+    }
     if (e == NULL || add_durations(e, entry) != 0 || json_array_append_new(log->entries, e) != 0) {
         log_line(LOG_ERROR, "no memory for the log of round %u", (unsigned)entry->round);
     }

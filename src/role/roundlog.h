@@ -14,7 +14,8 @@
  *   {"address", "role", "experiment", "finished", "byte_received", "byte_send", "cpu_s",
  *    "peak_rss_bytes", "iteration": [{"round", "start_time", "end_time", "byte_received",
  *    "byte_send", "wall_s", "fetch_s", "train_s", "encrypt_s", "fold_s", "send_s", "journal_s",
- *    "decrypt_s", "commit_s", "wait_s", "peak_rss_bytes", "frames", "contributors", "saturated"}]}
+ *    "decrypt_s", "commit_s", "wait_s", "peak_rss_bytes", "frames", "contributors", "saturated",
+ *    and "trouble" where there was any}]}
  *
  * and a client's also has "samples_fingerprint": which rows of the data set it trains on.
  *
@@ -38,6 +39,7 @@ struct roundlog_entry {
     double commit_s;  /* aggregator: evaluating, and the model becomes durable */
     uint32_t frames, contributors;
     uint64_t saturated;
+    char trouble[400]; /* what kept it from contributing, or was wrong otherwise; "" = nothing */
 };
 
 struct roundlog {

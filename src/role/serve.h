@@ -13,6 +13,8 @@ struct serve_options {
     const char *advertise; /* own name "host:port" in logs; NULL: listen:port */
     const char *data_dir;
     const char *log_dir;
+    const char *train_command;     /* of struct node_options */
+    const char *train_environment;
     unsigned workers;         /* 0 = default */
     unsigned max_connections; /* 0 = default */
     void (*reload)(void *ctx); /* on SIGHUP, between two steps; NULL: SIGHUP is not touched */

@@ -67,9 +67,10 @@ static int synthetic_train(struct trainer *self, const float *global, float *loc
     return 0;
 }
 
-static void synthetic_update(struct trainer *self, uint32_t round, uint32_t client_index,
-                             size_t first, size_t n, float *out)
+static int synthetic_update(struct trainer *self, uint32_t round, uint32_t client_index,
+                            size_t first, size_t n, float *out, struct cairn_problem *why)
 {
+    (void)why;
     const struct synthetic *s = self->state;
     struct replay_rng rng;
     uint32_t words[BLOCK];
@@ -88,6 +89,7 @@ static void synthetic_update(struct trainer *self, uint32_t round, uint32_t clie
             out[i + k] = (float)(int32_t)words[k] * scale;
         }
     }
+    return 0;
 }
 
 static int synthetic_evaluate(struct trainer *self, const float *model,

@@ -6,6 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <jansson.h>
+
 #include <cairn/err.h>
 
 #include "shape.h"
@@ -17,6 +19,8 @@
 struct train_metrics {
     double loss;      /* mean over the training samples of the last epoch */
     double seconds;
+    uint64_t samples; /* the weight of this round's update, at most the trainer's; 0: the trainer's */
+    char note[160];   /* what to tell people although the update counts; "" = nothing */
 };
 
 struct eval_metrics {
@@ -32,10 +36,17 @@ struct trainer {
     const char *fingerprint;         /* of the places of its rows in the data set; NULL: none */
     bool needs_model;                /* false: a client need not keep the model that it is sent */
     bool by_run;                     /* it tells its update run by run instead of a trained model */
+    uint64_t deadline_ns; /* its holder's: when the next training must be done, monotonic; 0 = no limit */
     void *state;
 
     /** Initial weights from the seed, n_params floats. */
     void (*initial)(struct trainer *self, uint64_t seed, float *model);
+    /**
+     * Of a trainer that keeps the model itself, else NULL: a run of this round's model, as the holder gets it,
+     * float32 little-endian, unaligned. Runs come in order, the one that begins at 0 first, and again when a
+     * round's model comes anew. What goes wrong is told by train.
+     */
+    void (*take_model)(struct trainer *self, size_t first, size_t n, const uint8_t *weights);
     /**
      * Train one round's epochs from `global` on the client's slice.
      * @param global      n_params; NULL where it is not needed
@@ -50,12 +61,15 @@ struct trainer {
      * that this round's train came to. Runs may be asked for in any order and again; the values are
      * the same each time, until train is called for another round.
      * @param[out] out  n
+     * @retval CAIRN_ERR_DATA  what the update is read from has gone bad
      */
-    void (*update)(struct trainer *self, uint32_t round, uint32_t client_index, size_t first,
-                   size_t n, float *out);
+    int (*update)(struct trainer *self, uint32_t round, uint32_t client_index, size_t first,
+                  size_t n, float *out, struct cairn_problem *why);
     /** Evaluate on the test data that this trainer holds. @retval CAIRN_ERR_TRAINER */
     int (*evaluate)(struct trainer *self, const float *model, struct eval_metrics *metrics,
                     struct cairn_problem *why);
+    /** Add to GET /status what is worth telling of the training. Any thread. May be NULL. */
+    void (*status)(struct trainer *self, json_t *into);
     void (*free)(struct trainer *self);
 };
 

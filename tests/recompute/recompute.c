@@ -148,7 +148,11 @@ static int train(struct work *w, uint32_t k, uint32_t round, uint64_t largest_sa
     }
     const float *from = by_run ? NULL : w->before;
     if (by_run) {
-        c->trainer->update(c->trainer, round, k, 0, n, w->local);
+        if (c->trainer->update(c->trainer, round, k, 0, n, w->local, &why) != 0) {
+            fprintf(stderr, "recompute: client %u in round %u: %s\n", (unsigned)k, (unsigned)round,
+                    why.what);
+            return why.code;
+        }
     }
     if (w->settings->clip_norm > 0) {
         double norm2 = 0;

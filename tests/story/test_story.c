@@ -102,7 +102,7 @@ static void train_one(struct trainer *t, const float *model, float *local, uint6
                               round, k, &metrics, NULL),
                      0);
     if (t->by_run) {
-        t->update(t, round, k, 0, n, local);
+        assert_int_equal(t->update(t, round, k, 0, n, local, NULL), 0);
         quantiser_add(local, owed, n);
     } else {
         quantiser_owe(model, local, owed, n);

@@ -314,6 +314,61 @@ static void test_assignment__refusals(void **state)
     fed_config_release(&c);
 }
 
+/* A run of commands: shapes travel to clients, what is run never does. */
+static void test_assignment__commands(void **state)
+{
+    (void)state;
+    static const char config[] =
+        "{\"aggregator\": {\"iteration\": 1, \"ip\": \"a\"}, \"encryption\": {\"profile\": \"none\"},"
+        "\"model\": {\"file\": \"m\"}, \"train\": {\"type\": \"command\", \"samples\": 3, "
+        "\"command\": [\"x\", \"a b\"], \"environment\": {\"A\": \"b\"}, \"settings\": {\"lr\": [1, null]}},"
+        "\"others\": {\"c\": {\"type\": \"client\", \"client_number\": 1, \"index\": 0, \"send\": \"a\"}}}";
+    struct model_shape shape = {0};
+    struct fed_config c;
+    struct fed_assignment a;
+    struct cairn_problem why = {0};
+    assert_int_equal(model_shape_add(&shape, "w", (const uint64_t[]){2, 3}, 2, NULL), 0);
+    assert_int_equal(model_shape_add(&shape, "none", (const uint64_t[]){0}, 1, NULL), 0);
+    assert_int_equal(model_shape_add(&shape, "scalar", NULL, 0, NULL), 0);
+    read_config((struct span){(const uint8_t *)config, sizeof config - 1}, &c);
+    const struct fed_session session = {.n_params = 7, .n_tensors = 3, .shape = &shape};
+    json_t *document = fed_assignment_write(&c, 1, &session);
+    json_t *train = json_object_get(document, "train");
+    assert_null(json_object_get(train, "command"));
+    assert_null(json_object_get(train, "environment"));
+    assert_null(json_object_get(json_object_get(document, "model"), "file"));
+    assert_int_equal(fed_assignment_read(document, &a, &why), 0);
+    assert_string_equal(a.settings.train_settings, "{\"lr\":[1,null]}");
+    assert_int_equal(a.shape.n_tensors, 3);
+    for (size_t t = 0; t < 3; t++) {
+        assert_string_equal(a.shape.tensors[t].name, shape.tensors[t].name);
+        assert_int_equal(a.shape.tensors[t].n_dims, shape.tensors[t].n_dims);
+        assert_int_equal(a.shape.tensors[t].count, shape.tensors[t].count);
+    }
+    fed_assignment_release(&a);
+
+    json_object_set_new(train, "command", json_pack("[s]", "x"));
+    assert_int_equal(fed_assignment_read(document, &a, &why), CAIRN_ERR_CONFIG);
+    assert_non_null(strstr(why.what, "every machine's own"));
+    json_object_del(train, "command");
+    json_object_set_new(train, "environment", json_pack("{s:s}", "LD_PRELOAD", "x"));
+    assert_int_equal(fed_assignment_read(document, &a, &why), CAIRN_ERR_CONFIG);
+    json_object_del(train, "environment");
+    json_t *tensors = json_object_get(json_object_get(document, "session"), "tensors");
+    json_object_set_new(json_array_get(tensors, 0), "shape", json_pack("[i, i]", 2, -3));
+    assert_int_equal(fed_assignment_read(document, &a, &why), CAIRN_ERR_CONFIG);
+    json_object_set_new(json_array_get(tensors, 0), "shape", json_pack("[i, i]", 2, 4));
+    assert_int_equal(fed_assignment_read(document, &a, &why), CAIRN_ERR_CONFIG); /* n_params says otherwise */
+    json_object_set_new(json_array_get(tensors, 0), "shape", json_pack("[i, i]", 3, 2));
+    assert_int_equal(fed_assignment_read(document, &a, &why), 0);
+    fed_assignment_release(&a);
+    json_object_set_new(json_array_get(tensors, 0), "name", json_string("none"));
+    assert_int_equal(fed_assignment_read(document, &a, &why), CAIRN_ERR_CONFIG); /* twice */
+    json_decref(document);
+    model_shape_release(&shape);
+    fed_config_release(&c);
+}
+
 static void test_assignment__other_documents(void **state)
 {
     (void)state;
@@ -334,6 +389,7 @@ int main(void)
         cmocka_unit_test(test_assignment__round_trip),
         cmocka_unit_test(test_assignment__seed_form),
         cmocka_unit_test(test_assignment__refusals),
+        cmocka_unit_test(test_assignment__commands),
         cmocka_unit_test(test_assignment__other_documents),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -128,7 +128,7 @@ static const struct bad bad_members[] = {
     {"\"epochs\": 2", "\"momentum\": @1.0",
      "train.momentum: 1.0 is too large; allowed: a number, 0 .. below 1", 1},
     {"\"epochs\": 2", "\"type\": @\"builtn\"",
-     "train.type: \"builtn\" is not known; allowed: \"builtin\", \"synthetic\"; did you "
+     "train.type: \"builtn\" is not known; allowed: \"builtin\", \"synthetic\", \"command\"; did you "
      "mean \"builtin\"?", 1},
     {TRAIN, "\"model\": {\"params\": @0}", "model.params: 0 is too small", 1},
     {TRAIN, "\"model\": {\"params\": @10000000001}",

@@ -93,7 +93,9 @@ static void check_member(const char *section, const char *name, const json_t *sc
     }
     json_array_foreach(json_object_get(schema, "enum"), i, word)
     {
-        assert_int_equal(read_with(section, name, json_copy(word)), 0);
+        /* a command needs train.samples beside it */
+        const bool alone = strcmp(json_string_value(word), "command") != 0;
+        assert_int_equal(read_with(section, name, json_copy(word)), alone ? 0 : CAIRN_ERR_CONFIG);
         (*words)++;
     }
 }
@@ -124,8 +126,8 @@ static void test_schema__agrees_with_reader(void **state)
             check_member(name, inner, member, &numbers, &words);
         }
     }
-    assert_int_equal(numbers, 36);
-    assert_int_equal(words, 20);
+    assert_int_equal(numbers, 39);
+    assert_int_equal(words, 21);
     json_decref(schema);
 }
 

@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What passes between a node and a trainer's program, as files in a private folder. */
+#include "command_files.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "file.h"
+#include "input.h"
+#include "json.h"
+
+enum {
+    METRICS_MOST = 65536, /* some hundred numbers with their names */
+    NAME_SIZE = 24,       /* of the files' names */
+    FOLDERS_DEEP = 16,    /* descriptors that removing a tree may use */
+    RUN = 4096,           /* elements of model.safetensors read at a time */
+    /* A header of another library may have spaces, metadata and other names of keys around the same tensors. */
+    HEADER_SLACK = 65536,
+    HEADER_TIMES = 4,
+};
+
+static void path_of(const struct command_files *files, const char *name,
+                    char path[COMMAND_PATH_SIZE + NAME_SIZE])
+{
+    (void)snprintf(path, COMMAND_PATH_SIZE + NAME_SIZE, "%s/%s", files->folder, name);
+}
+
+int command_files_make(struct command_files *files, struct cairn_problem *why)
+{
+    const char *parent = getenv("TMPDIR");
+    char folder[COMMAND_PATH_SIZE];
+    *files = (struct command_files){.model = -1};
+    const int n = snprintf(folder, sizeof folder, "%s/cairn-train-XXXXXX",
+                           parent != NULL && parent[0] == '/' ? parent : "/tmp");
+    if (n < 0 || (size_t)n >= sizeof folder || mkdtemp(folder) == NULL) {
+        return problem_set(why, CAIRN_ERR_STORAGE, "set TMPDIR to a folder that can be written",
+                           "cannot make a work folder for the trainer, %s: %s", folder,
+                           strerror(errno));
+    }
+    memcpy(files->folder, folder, sizeof folder);
+    return 0;
+}
+
+static int remove_one(const char *path, const struct stat *status, int type, struct FTW *where)
+{
+    (void)status;
+    (void)type;
+    (void)where;
+    (void)remove(path);
+    return 0; /* as much as can be */
+}
+
+void command_files_remove(struct command_files *files)
+{
+    if (files->folder[0] == '\0') {
+        return;
+    }
+    safetensors_close(&files->trained);
+    if (files->model >= 0) {
+        (void)close(files->model);
+    }
+    (void)nftw(files->folder, remove_one, FOLDERS_DEEP, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
+    *files = (struct command_files){.model = -1};
+}
+
+/* ---- what is there for the program ---- */
+
+static int write_at(struct command_files *files, uint64_t at, const uint8_t *bytes, size_t size,
+                    struct cairn_problem *why)
+{
+    while (size > 0) {
+        const ssize_t done = pwrite(files->model, bytes, size, (off_t)at);
+        if (done < 0 && errno == EINTR) {
+            continue;
+        }
+        if (done <= 0) {
+            return file_failed(why, files->folder, "write the model there");
+        }
+        bytes += done;
+        at += (uint64_t)done;
+        size -= (size_t)done;
+    }
+    struct stat status;
+    if (fstat(files->model, &status) == 0) {
+        files->written = status.st_mtim;
+    }
+    return 0;
+}
+
+int command_files_begin_model(struct command_files *files, const struct model_shape *shape,
+                              struct cairn_problem *why)
+{
+    char path[COMMAND_PATH_SIZE + NAME_SIZE];
+    struct buf header = {0};
+    path_of(files, "model.safetensors", path);
+    if (files->model >= 0) {
+        (void)close(files->model);
+    }
+    (void)unlink(path); /* a file of its own each time: a program may still have the last one open */
+    files->model = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0400);
+    if (files->model < 0) {
+        return file_failed(why, path, "make it");
+    }
+    int err = safetensors_header(shape, NULL, 0, &header, why);
+    if (err == 0) {
+        files->data_at = header.size;
+        err = write_at(files, 0, header.data, header.size, why);
+    }
+    buf_release(&header);
+    return err;
+}
+
+int command_files_put(struct command_files *files, size_t first, size_t n, const uint8_t *weights,
+                      struct cairn_problem *why)
+{
+    return write_at(files, files->data_at + sizeof(float) * (uint64_t)first, weights,
+                    n * sizeof(float), why);
+}
+
+int command_files_put_task(struct command_files *files, const json_t *task,
+                           struct cairn_problem *why)
+{
+    char path[COMMAND_PATH_SIZE + NAME_SIZE];
+    struct buf text = {0};
+    safetensors_close(&files->trained);
+    path_of(files, "trained.safetensors", path);
+    (void)unlink(path);
+    path_of(files, "metrics.json", path);
+    (void)unlink(path);
+    path_of(files, "task.json", path);
+    int err = json_append(&text, task, 2);
+    err = err != 0 ? problem_set(why, err, NULL, "no memory for a task")
+                   : file_rewrite(path, text.data, text.size, 0600, why);
+    buf_release(&text);
+    return err;
+}
+
+/* ---- what it leaves ---- */
+
+/* What is wrong with a file of the trainer is the trainer's fault. */
+static int blame(struct cairn_problem *why, int err, const char *hint)
+{
+    struct cairn_problem inner = *why;
+    return err == 0 || err == CAIRN_ERR_NO_MEMORY
+               ? err
+               : problem_set(why, CAIRN_ERR_TRAINER, hint, "%s", inner.what);
+}
+
+static int check_metrics(const json_t *metrics, struct cairn_problem *why)
+{
+    static const char hint[] = "it is an object of numbers, {\"samples\": 600, \"loss\": 0.5}";
+    const char *key;
+    json_t *value;
+    if (!json_is_object(metrics)) {
+        return problem_set(why, CAIRN_ERR_TRAINER, hint, "metrics.json is no object");
+    }
+    json_object_foreach ((json_t *)(uintptr_t)metrics, key, value) {
+        if (!json_is_number(value)) {
+            return problem_set(why, CAIRN_ERR_TRAINER, hint, "metrics.json: \"%.60s\" is no number",
+                               key);
+        }
+    }
+    if (json_get_int(metrics, "samples", 0) < 1) {
+        return problem_set(why, CAIRN_ERR_TRAINER, hint,
+                           "metrics.json: \"samples\" is not a whole number from 1 on");
+    }
+    return 0;
+}
+
+int command_files_metrics(const struct command_files *files, json_t **out,
+                          struct cairn_problem *why)
+{
+    static const char hint[] = "the trainer writes metrics.json into its work folder";
+    char path[COMMAND_PATH_SIZE + NAME_SIZE];
+    struct input in;
+    struct buf text = {0};
+    path_of(files, "metrics.json", path);
+    int err = input_open(&in, path, why);
+    if (err != 0) {
+        return blame(why, err, hint);
+    }
+    if (in.size > METRICS_MOST) {
+        err = problem_set(why, CAIRN_ERR_TRAINER, "keep it to numbers",
+                          "metrics.json is longer than %d bytes", METRICS_MOST);
+    } else {
+        err = blame(why, input_append(&in, 0, (size_t)in.size, &text, why), hint);
+    }
+    input_close(&in);
+    json_t *metrics = err == 0 ? json_parse(buf_span(&text), "metrics.json", why) : NULL;
+    buf_release(&text);
+    if (metrics == NULL) {
+        return err != 0 ? err : blame(why, why->code, hint);
+    }
+    err = check_metrics(metrics, why);
+    if (err != 0) {
+        json_decref(metrics);
+        return err;
+    }
+    *out = metrics;
+    return 0;
+}
+
+int command_files_open_trained(struct command_files *files, const struct model_shape *shape,
+                               struct cairn_problem *why)
+{
+    char path[COMMAND_PATH_SIZE + NAME_SIZE];
+    const uint64_t most = shape == NULL ? 0 : HEADER_TIMES * files->data_at + HEADER_SLACK;
+    path_of(files, "trained.safetensors", path);
+    const int err = safetensors_open(&files->trained, path, shape, most, why);
+    files->trained.in.path = "trained.safetensors"; /* from here on */
+    return blame(why, err, "the trainer writes the model that it was given, trained, to "
+                           "trained.safetensors in its work folder");
+}
+
+int command_files_check_model(const struct command_files *files, struct cairn_problem *why)
+{
+    struct stat status;
+    if (fstat(files->model, &status) == 0 && status.st_mtim.tv_sec == files->written.tv_sec &&
+        status.st_mtim.tv_nsec == files->written.tv_nsec) {
+        return 0;
+    }
+    return problem_set(why, CAIRN_ERR_TRAINER, "write the trained model to trained.safetensors",
+                       "the trainer has changed model.safetensors, which is for reading only");
+}
+
+int command_files_update(const struct command_files *files, size_t first, size_t n, float *out,
+                         struct cairn_problem *why)
+{
+    const struct input model = {
+        .path = "model.safetensors", .fd = files->model, .size = UINT64_MAX};
+    float before[RUN];
+    int err = safetensors_read_run(&files->trained, first, n, out, why);
+    for (size_t done = 0, here; err == 0 && done < n; done += here) {
+        here = n - done < RUN ? n - done : RUN;
+        err = input_read(&model, files->data_at + sizeof(float) * (uint64_t)(first + done), before,
+                         here * sizeof *before, why);
+        for (size_t i = 0; err == 0 && i < here; i++) {
+            out[done + i] -= before[i];
+        }
+    }
+    return err;
+}

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TRAIN_COMMAND_FILES_H
+#define TRAIN_COMMAND_FILES_H
+
+#include <stdbool.h>
+#include <time.h>
+
+#include <jansson.h>
+
+#include "safetensors.h"
+
+/**
+ * The work folder of a trainer's program, which is its current folder and its HOME, and what passes through it:
+ *
+ *   model.safetensors    there: the model to begin with, all tensors F32; for reading only
+ *   task.json            there: what is to be done
+ *   trained.safetensors  left: the model that came of it, the same tensors in any order
+ *   metrics.json         left: an object of numbers
+ *
+ * Nothing of the model's size is kept in memory. One thread at a time.
+ */
+enum { COMMAND_PATH_SIZE = 512 };
+
+struct command_files {
+    char folder[COMMAND_PATH_SIZE]; /* private (0700), absolute; "" = there is none */
+    int model;                      /* model.safetensors; -1 = not open */
+    uint64_t data_at;               /* of its first element */
+    struct timespec written;        /* when it was last written to by us */
+    struct safetensors_file trained;
+};
+
+/** Make a folder in TMPDIR, or /tmp. @retval CAIRN_ERR_STORAGE */
+CAIRN_MUST_CHECK int command_files_make(struct command_files *files, struct cairn_problem *why);
+/** Remove it with all that is in it. Zero-initialised is ignored. */
+void command_files_remove(struct command_files *files);
+
+/** Begin model.safetensors anew. @retval CAIRN_ERR_STORAGE */
+CAIRN_MUST_CHECK int command_files_begin_model(struct command_files *files,
+                                               const struct model_shape *shape,
+                                               struct cairn_problem *why);
+/** Put elements first .. first+n-1 into it, float32 little-endian. @retval CAIRN_ERR_STORAGE */
+CAIRN_MUST_CHECK int command_files_put(struct command_files *files, size_t first, size_t n,
+                                       const uint8_t *weights, struct cairn_problem *why);
+/** Write task.json and remove what an earlier task has left. @retval CAIRN_ERR_STORAGE */
+CAIRN_MUST_CHECK int command_files_put_task(struct command_files *files, const json_t *task,
+                                            struct cairn_problem *why);
+
+/**
+ * metrics.json: an object whose values are numbers, with "samples" from 1 on.
+ * @retval CAIRN_ERR_TRAINER  absent, or something else
+ */
+CAIRN_MUST_CHECK int command_files_metrics(const struct command_files *files, json_t **out,
+                                           struct cairn_problem *why);
+/**
+ * Open trained.safetensors, which command_files_update reads from then on.
+ * @param shape  what it must hold; NULL: whatever it does
+ * @retval CAIRN_ERR_TRAINER  absent, broken, or another model
+ */
+CAIRN_MUST_CHECK int command_files_open_trained(struct command_files *files,
+                                                const struct model_shape *shape,
+                                                struct cairn_problem *why);
+/** model.safetensors is as it was written. @retval CAIRN_ERR_TRAINER */
+CAIRN_MUST_CHECK int command_files_check_model(const struct command_files *files,
+                                               struct cairn_problem *why);
+/** trained minus model, elements first .. first+n-1. @retval CAIRN_ERR_DATA */
+CAIRN_MUST_CHECK int command_files_update(const struct command_files *files, size_t first,
+                                          size_t n, float *out, struct cairn_problem *why);
+
+#endif

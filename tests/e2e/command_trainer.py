@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A trainer for test_command.py, with nothing but the standard library: adds 1 to every weight, and does
+what settings.faults says instead, by round and client."""
+
+import array
+import json
+import os
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import time
+
+SHAPES = {"b": [2], "s": [], "w": [3, 2], "e": [0]}
+
+
+def write(path, tensors):
+    header, data, at = {}, b"", 0
+    for name, (shape, values) in tensors.items():
+        raw = values.tobytes()
+        header[name] = {"dtype": "F32", "shape": shape, "data_offsets": [at, at + len(raw)]}
+        data += raw
+        at += len(raw)
+    text = json.dumps(header).encode()
+    with open(path, "wb") as out:
+        out.write(struct.pack("<Q", len(text)) + text + data)
+
+
+def read(path):
+    with open(path, "rb") as file:
+        raw = file.read()
+    length = struct.unpack("<Q", raw[:8])[0]
+    tensors = {}
+    for name, entry in json.loads(raw[8 : 8 + length]).items():
+        begin, end = entry["data_offsets"]
+        values = array.array("f")
+        values.frombytes(raw[8 + length + begin : 8 + length + end])
+        tensors[name] = (entry["shape"], values)
+    return tensors
+
+
+def count(shape):
+    n = 1
+    for size in shape:
+        n *= size
+    return n
+
+
+def sleeper():
+    """A grandchild in a session of its own, whose parent is gone."""
+    code = ("import subprocess, sys; subprocess.Popen([sys.executable, sys.argv[1], 'sleep'],"
+            " start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)")
+    subprocess.run([sys.executable, "-c", code, os.path.abspath(__file__)], check=True)
+
+
+def do(task, fault):
+    if task["task"] == "initial":
+        write("trained.safetensors",
+              {name: (shape, array.array("f", [0.0] * count(shape))) for name, shape in SHAPES.items()})
+        return
+    model = read("model.safetensors")
+    metrics = {"samples": 5, "loss": 0.5}
+    if task["task"] == "evaluate":
+        metrics["accuracy"] = 0.8
+    trained = {n: (shape, array.array("f", [v + 1 for v in values]))
+               for n, (shape, values) in reversed(list(model.items()))}
+    if fault:
+        print(f"about to do {fault}", file=sys.stderr, flush=True)
+    if fault == "exit":
+        sys.exit(3)
+    elif fault == "signal":
+        os.kill(os.getpid(), signal.SIGSEGV)
+    elif fault == "hang":
+        sleeper()
+        time.sleep(1000)
+    elif fault == "memory":
+        bytearray(1 << 40)
+    elif fault == "junk":
+        with open("trained.safetensors", "wb") as out:
+            out.write(os.urandom(500))
+        trained = None
+    elif fault == "no model":
+        trained = None
+    elif fault == "missing":
+        del trained["w"]
+    elif fault == "shape":
+        trained["w"] = ([2, 3], trained["w"][1])
+    elif fault == "nan":
+        trained["w"][1][4] = float("nan")
+    elif fault == "no samples":
+        metrics["samples"] = 0
+    elif fault == "no metrics":
+        metrics = None
+    elif fault == "many samples":
+        metrics["samples"] = 6
+    elif fault == "words in metrics":
+        metrics["loss"] = "low"
+    elif fault == "in place":
+        os.chmod("model.safetensors", 0o600)
+        with open("model.safetensors", "r+b") as file:
+            file.seek(-4, 2)
+            file.write(b"1234")
+    elif fault == "flood":
+        while True:
+            os.write(2, b"no end of this\n" * 500)
+    elif fault == "children":
+        sleeper()
+    if trained is not None:
+        write("trained.safetensors", trained)
+    if metrics is not None:
+        with open("metrics.json", "w") as out:
+            json.dump(metrics, out)
+    print(f"client {task['index']} round {task['round']} environment {sorted(os.environ)}", flush=True)
+
+
+def fault_of(task):
+    faults = task["settings"].get("faults", [])
+    mine = task["task"] == "train" and task["index"] == 0 and task["round"] <= len(faults)
+    return faults[task["round"] - 1] if mine else ""
+
+
+def kept():
+    s = socket.socket(fileno=int(os.environ["CAIRN_SOCKET"]))
+    started = time.monotonic_ns()
+
+    def send(message):
+        text = json.dumps(message).encode()
+        s.sendall(struct.pack("<I", len(text)) + text)
+
+    while True:
+        head = s.recv(4, socket.MSG_WAITALL)
+        if len(head) < 4:
+            return
+        task = json.loads(s.recv(struct.unpack("<I", head)[0], socket.MSG_WAITALL))
+        fault = fault_of(task)
+        send({"progress": f"process {os.getpid()} since {started}"})
+        if fault == "error":
+            send({"error": "out of luck"})
+        elif fault == "nonsense":
+            s.sendall(b"\xff\xff\xff\xff")
+        else:
+            do(task, fault)
+            send({"done": True})
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] == ["sleep"]:
+        time.sleep(1000)
+    elif "CAIRN_SOCKET" in os.environ:
+        kept()
+    else:
+        with open("task.json") as file:
+            job = json.load(file)
+        do(job, fault_of(job))

@@ -1,0 +1,253 @@
+# SPDX-License-Identifier: Apache-2.0
+"""train.type command: somebody else's program as trainer, and everything that it may do wrong."""
+
+import json
+import os
+import struct
+import sys
+import unittest
+
+import cairn
+from cairn import CLIENT, CairnCase, request, until
+
+TRAINER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "command_trainer.py")
+FOUR = [[CLIENT, CLIENT], [CLIENT, CLIENT]]
+
+# fault: (what is said of it, does the update count?)
+FAULTS = {
+    "exit": ("ended with exit status 3", False),
+    "signal": ("was ended by signal 11 (Segmentation fault)", False),
+    "hang": ("was not done after", False),
+    "memory": ("MemoryError", False),
+    "junk": ("trained.safetensors: header length", False),
+    "no model": ("trained.safetensors: cannot open", False),
+    "missing": ('has no tensor "w"', False),
+    "shape": ('tensor "w" has another shape', False),
+    "nan": ('tensor "w", element 4', False),
+    "no samples": ('"samples" is not a whole number from 1 on', False),
+    "no metrics": ("metrics.json: cannot open", False),
+    "many samples": ("train.samples is 5", False),
+    "words in metrics": ('"loss" is no number', False),
+    "in place": ("has changed model.safetensors", False),
+    "flood": ("no end of this", False),
+    "children": ("left 1 processes behind", True),
+}
+
+
+def trainer_processes():
+    """Ids and environments of processes that run this trainer: its path is one of Python's arguments."""
+    found = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{pid}/cmdline", "rb") as file:
+                words = file.read().split(b"\0")
+        except OSError:
+            continue
+        if b"python" in words[0] and any(w.endswith(b"command_trainer.py") for w in words):
+            try:
+                with open(f"/proc/{pid}/environ", "rb") as file:
+                    found.append((int(pid), file.read()))
+            except OSError:
+                continue
+    return found
+
+
+class Command(CairnCase):
+    def setUp(self):
+        super().setUp()
+        os.environ["CAIRN_MARK"] = self.folder  # goes on to trainers, by which they are known
+        self.addCleanup(os.environ.pop, "CAIRN_MARK")
+
+    def trainers(self):
+        found = []
+        for pid, environment in trainer_processes():
+            if self.folder.encode() in environment:
+                found.append(pid)
+        return found
+
+    def config(self, rounds, **train):
+        command = {"type": "command", "command": [sys.executable, "-B", "-S", TRAINER], "samples": 5,
+                   "batch": 1, "evaluate": True}
+        command.update(train)
+        config = cairn.make_config(self.net, FOUR, rounds, train=command, name="command",
+                                   server={"heartbeat_s": 0.2}, round={"deadline_s": 60})
+        del config["model"]
+        return config
+
+    def run_by_hand(self, config, *more):
+        """Nodes that stay when the aggregator has ended. @return the aggregator's document and words"""
+        for address in config["others"]:
+            self.start_node(address, "--train-command", json.dumps(config["train"]["command"]), *more)
+        for address in config["others"]:
+            until(f"{address} listens", lambda a=address: cairn.listens(a))
+        aggregator = self.start_agg(config)
+        document = self.finish(aggregator, timeout=120)
+        return document, self.words(aggregator)
+
+    def first_client(self, config):
+        return next(a for a, n in config["others"].items() if n["type"] == "client" and n["index"] == 0)
+
+    def words_of(self, address):
+        number = list(self.addresses).index(address)
+        return self.words(self.started[number])
+
+    def model(self, name="command"):
+        with open(self.path("runs", name, "model.safetensors"), "rb") as file:
+            raw = file.read()
+        length = struct.unpack("<Q", raw[:8])[0]
+        return {k: (v["shape"], struct.unpack(f"<{(v['data_offsets'][1] - v['data_offsets'][0]) // 4}f",
+                                              raw[8 + length:][slice(*v["data_offsets"])]))
+                for k, v in json.loads(raw[8:8 + length]).items() if k != "__metadata__"}
+
+    def rounds(self):
+        with open(self.path("runs", "command", "rounds.jsonl")) as file:
+            return [json.loads(line) for line in file]
+
+    def test_one_round_adds_one(self):
+        document = self.run_config(self.config(1))
+        self.assertEqual(document["accuracy"], 0.8)
+        expected = {"b": ([2], (1.0,) * 2), "s": ([], (1.0,)), "w": ([3, 2], (1.0,) * 6), "e": ([0], ())}
+        self.assertEqual(self.model(), expected)
+        self.assertEqual(self.trainers(), [])
+
+    def test_the_environment_is_clean(self):
+        os.environ["SECRET_OF_THE_SHELL"] = "1"
+        self.addCleanup(os.environ.pop, "SECRET_OF_THE_SHELL")
+        config = self.config(1, environment={"MINE": "yes"})
+        self.run_config(config)
+        with open(self.path("log", "command", os.path.basename(self.err_file(config)))) as file:
+            line = next(x for x in file if "environment" in x)
+        for name in ("PATH", "HOME", "MINE", "CAIRN_DATA_DIR", "CAIRN_WORK_DIR"):
+            if name != "CAIRN_DATA_DIR" or os.path.isdir(self.data):
+                self.assertIn(f"'{name}'", line)
+        self.assertNotIn("SECRET", line)
+
+    def err_file(self, config):
+        return self.path("log", "command", self.first_client(config).partition(":")[0] + ".err")
+
+    def test_every_fault(self):
+        faults = list(FAULTS)
+        config = self.config(len(faults), timeout_s=4, memory_bytes=1 << 32, settings={"faults": faults})
+        self.addresses = config["others"]
+        document, words = self.run_by_hand(config)
+        first = self.first_client(config)
+        log = request(first, "GET", "/log").json["iteration"]
+        own = self.words_of(first)
+        for number, (fault, (says, counts)) in enumerate(FAULTS.items(), 1):
+            with self.subTest(fault=fault):
+                entry = log[number - 1]
+                self.assertEqual(entry["contributors"], 1 if counts else 0)
+                self.assertIn(says, entry["trouble"])
+                told = [x for x in words.splitlines() if f"{first}:5000, round {number}: " in x]
+                self.assertEqual(len(told), 1, words)
+                self.assertIn(says, told[0])
+                self.assertTrue(f"trainer: about to do {fault}" in own or fault == "flood")
+                sums = self.rounds()[number - 1]["frames"]
+                self.assertEqual(sums[0]["contributors"], 4 if counts else 3)
+        self.assertIn("trainer: no end of this", own)
+        # a program's last words are in the sentence itself
+        self.assertIn("about to do exit", log[0]["trouble"])
+        self.assertIn("about to do hang", log[2]["trouble"])
+        status = request(first, "GET", "/status").json
+        self.assertEqual(status["last_trouble"]["round"], len(faults))
+        self.assertIn("left 1 processes", status["last_trouble"]["what"])
+        self.assertEqual(status["metrics"]["samples"], 5)
+        self.assertIn("client 0", status["progress"])
+        self.assertEqual(document["rounds"], len(faults))
+        self.assertEqual(self.trainers(), [])
+
+    def test_a_kept_program_is_started_once_and_again_after_a_fault(self):
+        faults = ["", "", "error", "", "exit", "nonsense", "hang", ""]
+        config = self.config(len(faults), keep=True, timeout_s=3, settings={"faults": faults})
+        self.addresses = config["others"]
+        _, words = self.run_by_hand(config)
+        first = self.first_client(config)
+        log = request(first, "GET", "/log").json["iteration"]
+        self.assertEqual([e["contributors"] for e in log], [1, 1, 0, 1, 0, 0, 0, 1])
+        for entry, says in zip(log, ["", "", "reports: out of luck", "", "exit status 3", "no message",
+                                     "not done after", ""]):
+            self.assertIn(says, entry.get("trouble", ""))
+        lines = [x.split("process ")[1] for x in self.words_of(first).splitlines() if "process " in x]
+        self.assertEqual(len(lines), len(faults))
+        self.assertEqual(lines[0], lines[1])
+        self.assertEqual(lines[1], lines[2])
+        self.assertEqual(len(set(lines)), 5)
+        self.stop_nodes()
+        until("every trainer has ended", lambda: not self.trainers())
+
+    def test_a_killed_node_leaves_nothing(self):
+        config = self.config(1, settings={"faults": ["hang"]})
+        self.addresses = config["others"]
+        for address in config["others"]:
+            self.start_node(address, "--train-command", json.dumps(config["train"]["command"]))
+        self.start_agg(config)
+        until("a grandchild sleeps", lambda: len(self.trainers()) == 2)
+        for process in self.started:
+            process.kill()
+        until("every trainer has ended", lambda: not self.trainers())
+
+    def test_a_node_that_is_asked_to_end_does_not_wait_for_its_trainer(self):
+        config = self.config(1, settings={"faults": ["hang"]})
+        self.addresses = config["others"]
+        for address in config["others"]:
+            self.start_node(address, "--train-command", json.dumps(config["train"]["command"]))
+        self.start_agg(config)
+        until("a grandchild sleeps", lambda: len(self.trainers()) == 2)
+        node = self.started[list(config["others"]).index(self.first_client(config))]
+        node.terminate()
+        self.assertEqual(node.wait(timeout=10), 0)
+        self.assertEqual(self.trainers(), [])
+
+    def test_nobody_on_the_network_names_a_program(self):
+        config = self.config(1)
+        address = self.first_client(config)
+        self.start_node(address)
+        until("it listens", lambda: cairn.listens(address))
+        document = {"type": "client", "client_number": 1, "index": 0, "send": self.net + ".1:5000",
+                    "ip": address, "experiment": "x", "train": config["train"],
+                    "session": {}}
+        answer = request(address, "POST", "/config", json.dumps(document))
+        self.assert_problem(answer, 422)
+        document["train"] = {"type": "command", "samples": 5}
+        document["session"] = {
+            "id": "00" * 16, "nonce": "00" * 32, "node": 1, "iterations": 1, "n_clients": 1, "n_params": 2,
+            "n_tensors": 1, "parent": self.net + ".1:5000", "parent_type": "aggregator", "quorum": 1,
+            "grace_s": 0, "children": [], "streams": [], "public_key": "",
+            "tensors": [{"name": "w", "shape": [2]}]}
+        document["encryption"] = {"profile": "none"}
+        answer = request(address, "POST", "/config", json.dumps(document))
+        self.assert_problem(answer, 422)
+        self.assertIn("no command", answer.json["error"])
+        document["train"]["command"] = config["train"]["command"]
+        answer = request(address, "POST", "/config", json.dumps(document))
+        self.assert_problem(answer, 422)
+        self.assertIn("every machine's own", answer.json["error"])
+
+    def test_config_faults(self):
+        config = self.config(1, samples=0)
+        result = self.cairn("check", self.write(config), expect=3)
+        self.assertIn("train.samples", result.out + result.err)
+        for wrong in ("python3", ["python3", 3], [""], {"a": "b"}):
+            config = self.config(1, command=wrong)
+            result = self.cairn("check", self.write(config), expect=3)
+            self.assertIn("command", result.out + result.err)
+
+    def test_a_command_that_is_not_there(self):
+        config = self.config(1, command=["no-such-program-anywhere"])
+        result = self.cairn("run", self.write(config), expect=8)
+        self.assertIn("cannot start no-such-program-anywhere: No such file", result.err)
+
+    def test_a_model_from_a_file(self):
+        header = json.dumps({"w": {"dtype": "F32", "shape": [2, 2], "data_offsets": [0, 16]}}).encode()
+        with open(self.path("first.safetensors"), "wb") as out:
+            out.write(struct.pack("<Q", len(header)) + header + struct.pack("<4f", 1, 2, 3, -4))
+        config = self.config(1)
+        config["model"] = {"file": self.path("first.safetensors")}
+        self.run_config(config)
+        self.assertEqual(self.model(), {"w": ([2, 2], (2.0, 3.0, 4.0, -3.0))})
+        checked = self.cairn("check", self.write(config))
+        self.assertIn("model.file", checked.out)
+
+
+if __name__ == "__main__":
+    cairn.main()
