@@ -1,16 +1,19 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 # Install what is missing to build cairn on Debian 12; with the argument "test" also what its tests
-# need, and with "soak" those that take long. Installs nothing when nothing is missing. Run as root, or as
-# a user who may use sudo.
+# need, with "soak" those that take long, and with "torch" PyTorch, which one example uses. Installs
+# nothing when nothing is missing. Run as root, or as a user who may use sudo.
 set -eu
 
 packages="build-essential cmake ninja-build pkg-config ca-certificates
   libmicrohttpd-dev libcurl4-gnutls-dev libjansson-dev libsodium-dev libgcrypt20-dev
   libopenblas-dev zlib1g-dev libzstd-dev"
 if [ "${1:-}" = test ] || [ "${1:-}" = soak ]; then
-    packages="$packages libcmocka-dev clang libclang-rt-14-dev python3 python3-venv valgrind
-      libfaketime"
+    packages="$packages libcmocka-dev clang libclang-rt-14-dev python3 python3-venv python3-numpy
+      valgrind libfaketime"
+fi
+if [ "${1:-}" = torch ]; then
+    packages="$packages python3-torch" # half a gigabyte, so only where it is asked for
 fi
 if [ "${1:-}" = soak ]; then
     packages="$packages gcc-aarch64-linux-gnu qemu-user"

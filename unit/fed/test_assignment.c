@@ -338,7 +338,7 @@ static void test_assignment__commands(void **state)
     assert_null(json_object_get(train, "environment"));
     assert_null(json_object_get(json_object_get(document, "model"), "file"));
     assert_int_equal(fed_assignment_read(document, &a, &why), 0);
-    assert_string_equal(a.settings.train_settings, "{\"lr\":[1,null]}");
+    assert_string_equal(a.settings.train_settings, "{\"lr\": [1, null]}");
     assert_int_equal(a.shape.n_tensors, 3);
     for (size_t t = 0; t < 3; t++) {
         assert_string_equal(a.shape.tensors[t].name, shape.tensors[t].name);

@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The Python package and the examples that use it. Each test needs an interpreter that has what it uses (numpy,
+torch), this one or Debian's, and is skipped with a message where there is none."""
+
+import difflib
+import functools
+import json
+import os
+import py_compile
+import subprocess
+import sys
+import unittest
+
+import cairn
+from cairn import SOURCE, CairnCase
+
+PACKAGE = os.path.join(SOURCE, "python")
+EXAMPLES = os.path.join(SOURCE, "examples")
+DATA = os.environ.get("CAIRN_DATA", os.path.join(SOURCE, "data"))
+SANITIZED = os.environ.get("CAIRN_SANITIZED") == "1"
+
+
+@functools.lru_cache(None)
+def python_with(*modules):
+    """Path of an interpreter that can import these."""
+    for path in (sys.executable, "/usr/bin/python3"):
+        done = subprocess.run([path, "-c", f"import {', '.join(modules)}"], capture_output=True)
+        if done.returncode == 0:
+            return path
+    raise unittest.SkipTest(f"no Python here has {' and '.join(modules)} "
+                            f"(Debian: apt-get install {' '.join('python3-' + m for m in modules)})")
+
+
+class Package(CairnCase):
+    def test_its_own_tests(self):
+        environment = {**os.environ, "PYTHONPATH": PACKAGE,
+                       "CAIRN_LIBRARY": os.path.join(os.path.dirname(cairn.BIN), "libcairn.so.0")}
+        tests = ["test_safetensors.py", "test_trainer.py"]
+        if not SANITIZED:  # a library with sanitizers does not load into an interpreter without
+            tests.append("test_he.py")
+        for test in tests:
+            done = subprocess.run([python_with("numpy"), "-B", os.path.join(PACKAGE, "tests", test)],
+                                  capture_output=True, text=True, env=environment, timeout=120)
+            self.assertEqual(done.returncode, 0, done.stderr + done.stdout)
+
+
+class Examples(CairnCase):
+    def run_example(self, name, python, rounds):
+        with open(os.path.join(EXAMPLES, name, "config.json")) as file:
+            config = json.loads(file.read().replace("127.0.0.", self.net + "."))
+        config["aggregator"]["iteration"] = rounds
+        config["train"]["command"] = [python, "-B", os.path.join(EXAMPLES, name, "train.py")]
+        config["train"]["environment"]["PYTHONPATH"] = PACKAGE
+        if not os.path.exists(os.path.join(DATA, "train-images-idx3-ubyte")):
+            raise unittest.SkipTest(f"no digits in {DATA}; tools/fetch-mnist.sh fetches them")
+        self.data = DATA
+        result = self.cairn("run", self.write(config), "--json", "--data-dir", DATA, timeout=280).json
+        self.assertEqual(result["clients"], 4)
+        self.assertEqual(result["profile"], "capsule")
+        self.assert_nobody_left()
+        return result
+
+    @unittest.skipIf(SANITIZED, "the release build's test says it all")
+    def test_numpy_logistic(self):
+        result = self.run_example("numpy_logistic", python_with("numpy"), 2)
+        self.assertGreater(result["accuracy"], 0.9)
+
+    @unittest.skipIf(SANITIZED, "the release build's test says it all")
+    def test_pytorch_mnist(self):
+        """The example's ten rounds promise 0.98; four reach it, in less than half of the time."""
+        result = self.run_example("pytorch_mnist", python_with("torch"), 4)
+        self.assertGreaterEqual(result["accuracy"], 0.98)
+
+    def test_pytorch_needs_a_decorator_and_an_entry(self):
+        texts = []
+        for name in ("plain.py", "train.py"):
+            with open(os.path.join(EXAMPLES, "pytorch_mnist", name)) as file:
+                texts.append(file.read())
+        self.assertLessEqual(texts[1].count("\n"), 40)
+        body = [text.partition("if __name__")[0].splitlines() for text in texts]
+        changed = [x for x in difflib.ndiff(*body) if x[0] in "+-"]
+        self.assertEqual(changed, ["- import types", "+ import cairn.pytorch",
+                                   "+ @cairn.pytorch.trainer(Net, evaluate=test)"])
+
+    def test_every_example_compiles(self):
+        for name in ("pytorch_mnist/plain.py", "pytorch_mnist/train.py", "numpy_logistic/train.py",
+                     "flower_client/client.py"):
+            py_compile.compile(os.path.join(EXAMPLES, name), self.path("out.pyc"), doraise=True)
+
+    @unittest.skipIf(SANITIZED, "a library with sanitizers does not load into an interpreter without")
+    def test_flower_client_with_a_stand_in_for_flower(self):
+        """What it sends is summed and opened to the mean; flwr itself is not needed for that."""
+        program = """
+import sys, types
+import numpy as np
+for name in ("flwr", "flwr.client", "flwr.common"):
+    sys.modules[name] = types.ModuleType(name)
+sys.modules["flwr.client"].ClientApp = lambda client_fn: client_fn
+sys.modules["flwr.client"].NumPyClient = object
+sys.modules["flwr.common"].Context = object
+sys.path.insert(0, sys.argv[1])
+import client
+from cairn import he
+secret, public = client.PARAMS.keygen()
+config = {"public_key": bytes(public).hex(), "nonce": he.new_nonce().hex(), "round": 1, "largest_samples": 4,
+          "range": 1.0}
+model = [np.zeros((2, 3), np.float32), np.ones(4, np.float32)]
+def training(k):
+    return lambda p: ([x + np.float32(0.1 * k) for x in p], k + 1)
+results = [client.EncryptedClient(k, training(k)).fit(model, config)[:2] for k in range(4)]
+mean = client.open_mean(secret, config, *client.add_up(results, 10), 10)
+exact = sum(0.1 * k * (k + 1) for k in range(4)) / 10
+assert np.abs(mean - exact).max() < 1e-3, (mean, exact)
+"""
+        environment = {**os.environ, "PYTHONPATH": PACKAGE,
+                       "CAIRN_LIBRARY": os.path.join(os.path.dirname(cairn.BIN), "libcairn.so.0")}
+        done = subprocess.run([python_with("numpy"), "-B", "-c", program,
+                               os.path.join(EXAMPLES, "flower_client")],
+                              capture_output=True, text=True, env=environment, timeout=60)
+        self.assertEqual(done.returncode, 0, done.stderr)
+
+
+if __name__ == "__main__":
+    cairn.main()
