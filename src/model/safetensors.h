@@ -36,8 +36,8 @@ CAIRN_MUST_CHECK int safetensors_write(const char *path, const struct model_shap
 CAIRN_MUST_CHECK int safetensors_read(const char *path, const struct model_shape *shape,
                                       float *model, struct cairn_problem *why);
 /**
- * A file that is read in runs of a model that is there: what is needed of one that is larger than memory.
- * Owner: safetensors_close, also after a failure; zero-initialised is closed.
+ * A file that is read in runs of a model that is there: what is needed of one that is larger than
+ * memory. Owner: safetensors_close, also after a failure; zero-initialised is closed.
  */
 struct safetensors_file {
     struct input in;

@@ -20,7 +20,8 @@ enum {
     NAME_SIZE = 24,       /* of the files' names */
     FOLDERS_DEEP = 16,    /* descriptors that removing a tree may use */
     RUN = 4096,           /* elements of model.safetensors read at a time */
-    /* A header of another library may have spaces, metadata and other names of keys around the same tensors. */
+    /* A header of another library may have spaces, metadata and other names of keys around the same
+     * tensors. */
     HEADER_SLACK = 65536,
     HEADER_TIMES = 4,
 };
@@ -102,7 +103,8 @@ int command_files_begin_model(struct command_files *files, const struct model_sh
     if (files->model >= 0) {
         (void)close(files->model);
     }
-    (void)unlink(path); /* a file of its own each time: a program may still have the last one open */
+    (void)unlink(
+        path); /* a file of its own each time: a program may still have the last one open */
     files->model = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0400);
     if (files->model < 0) {
         return file_failed(why, path, "make it");
@@ -160,7 +162,8 @@ static int check_metrics(const json_t *metrics, struct cairn_problem *why)
     if (!json_is_object(metrics)) {
         return problem_set(why, CAIRN_ERR_TRAINER, hint, "metrics.json is no object");
     }
-    json_object_foreach ((json_t *)(uintptr_t)metrics, key, value) {
+    json_object_foreach((json_t *)(uintptr_t)metrics, key, value)
+    {
         if (!json_is_number(value)) {
             return problem_set(why, CAIRN_ERR_TRAINER, hint, "metrics.json: \"%.60s\" is no number",
                                key);
@@ -214,8 +217,9 @@ int command_files_open_trained(struct command_files *files, const struct model_s
     path_of(files, "trained.safetensors", path);
     const int err = safetensors_open(&files->trained, path, shape, most, why);
     files->trained.in.path = "trained.safetensors"; /* from here on */
-    return blame(why, err, "the trainer writes the model that it was given, trained, to "
-                           "trained.safetensors in its work folder");
+    return blame(why, err,
+                 "the trainer writes the model that it was given, trained, to "
+                 "trained.safetensors in its work folder");
 }
 
 int command_files_check_model(const struct command_files *files, struct cairn_problem *why)

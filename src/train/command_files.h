@@ -10,7 +10,8 @@
 #include "safetensors.h"
 
 /**
- * The work folder of a trainer's program, which is its current folder and its HOME, and what passes through it:
+ * The work folder of a trainer's program, which is its current folder and its HOME, and what passes
+ * through it:
  *
  *   model.safetensors    there: the model to begin with, all tensors F32; for reading only
  *   task.json            there: what is to be done
@@ -63,7 +64,7 @@ CAIRN_MUST_CHECK int command_files_open_trained(struct command_files *files,
 CAIRN_MUST_CHECK int command_files_check_model(const struct command_files *files,
                                                struct cairn_problem *why);
 /** trained minus model, elements first .. first+n-1. @retval CAIRN_ERR_DATA */
-CAIRN_MUST_CHECK int command_files_update(const struct command_files *files, size_t first,
-                                          size_t n, float *out, struct cairn_problem *why);
+CAIRN_MUST_CHECK int command_files_update(const struct command_files *files, size_t first, size_t n,
+                                          float *out, struct cairn_problem *why);
 
 #endif

@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The guard of a trainer's program, in a process of its own so that nothing of a trainer can outlive its
- * node, whatever happens to either:
+ * The guard of a trainer's program, in a process of its own so that nothing of a trainer can
+ * outlive its node, whatever happens to either:
  *
- *   - it is a subreaper, so whatever the program starts, also in a session of its own or orphaned, is in
- *     the end a child of the guard, which ends and collects children until there are none;
+ *   - it is a subreaper, so whatever the program starts, also in a session of its own or orphaned,
+ *     is in the end a child of the guard, which ends and collects children until there are none;
  *   - it reads from a pipe whose other end the node holds: a node that dies in any way closes it;
  *   - the program asks the kernel to be killed when the guard dies.
  *
- * It is a fresh program, not a fork of the node, so that it shares none of the node's memory and keys.
- * Libraries may have started threads in it: between fork and exec only calls that are safe there are made.
+ * It is a fresh program, not a fork of the node, so that it shares none of the node's memory and
+ * keys. Libraries may have started threads in it: between fork and exec only calls that are safe
+ * there are made.
  */
 #include "command_guard.h"
 
@@ -31,9 +32,11 @@
 #include "clock.h"
 
 enum {
-    /* Enough for a data loader with many workers; a leak of descriptors ends before the machine's do. */
+    /* Enough for a data loader with many workers; a leak of descriptors ends before the machine's
+     * do. */
     MOST_FILES = 4096,
-    /* What helpers of a program (a resource tracker, a pool of workers) take to notice that it has ended. */
+    /* What helpers of a program (a resource tracker, a pool of workers) take to notice that it has
+     * ended. */
     GRACE_MS = 1000,
     /* As a shell has it. */
     EXIT_NOT_STARTED = 127,
@@ -53,7 +56,8 @@ static void limit(__rlimit_resource_t resource, rlim_t most)
 {
     struct rlimit now;
     if (getrlimit(resource, &now) == 0) {
-        const rlim_t wanted = now.rlim_max == RLIM_INFINITY || now.rlim_max > most ? most : now.rlim_max;
+        const rlim_t wanted =
+            now.rlim_max == RLIM_INFINITY || now.rlim_max > most ? most : now.rlim_max;
         now = (struct rlimit){wanted, wanted};
         (void)setrlimit(resource, &now);
     }
@@ -123,7 +127,9 @@ static pid_t parent_of(const char *pid)
     }
     text[got] = '\0';
     const char *behind_name = strrchr(text, ')'); /* ") S ppid": a name may hold anything */
-    return behind_name == NULL || strlen(behind_name) < 5 ? 0 : (pid_t)strtol(behind_name + 4, NULL, 10);
+    return behind_name == NULL || strlen(behind_name) < 5
+               ? 0
+               : (pid_t)strtol(behind_name + 4, NULL, 10);
 }
 
 /* Some child of this process; 0 when there is none. All of them get that signal; 0: none. */
@@ -132,7 +138,8 @@ static pid_t find_child(int number)
     DIR *folder = opendir("/proc");
     pid_t found = 0;
     for (struct dirent *entry; folder != NULL && (entry = readdir(folder)) != NULL;) {
-        if (entry->d_name[0] < '0' || entry->d_name[0] > '9' || parent_of(entry->d_name) != getpid()) {
+        if (entry->d_name[0] < '0' || entry->d_name[0] > '9' ||
+            parent_of(entry->d_name) != getpid()) {
             continue;
         }
         found = (pid_t)strtol(entry->d_name, NULL, 10);
@@ -169,7 +176,8 @@ static bool reap(const struct guard *g, struct command_guard_report *report)
     return pid == 0;
 }
 
-/* Until the last child of an ended program has ended by itself, or the grace is over. @return is anybody left? */
+/* Until the last child of an ended program has ended by itself, or the grace is over. @return is
+ * anybody left? */
 static bool wait_for_helpers(const struct guard *g, struct command_guard_report *report)
 {
     const uint64_t until = clock_now_ns(&clock_system) + (uint64_t)GRACE_MS * 1000000;
@@ -240,7 +248,8 @@ int command_guard_main(int argc, char **argv)
         return EXIT_FAILURE;
     }
     (void)close_range(COMMAND_GUARD_FDS, ~0U, 0);
-    for (const int *number = (const int[]){SIGINT, SIGTERM, SIGHUP, SIGPIPE, 0}; *number != 0; number++) {
+    for (const int *number = (const int[]){SIGINT, SIGTERM, SIGHUP, SIGPIPE, 0}; *number != 0;
+         number++) {
         (void)signal(*number, SIG_IGN); /* it ends with its lifeline, and not before its charges */
     }
     (void)signal(SIGCHLD, SIG_DFL);

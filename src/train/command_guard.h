@@ -9,8 +9,8 @@
  *
  *     NAME COMMAND_GUARD_WORD memory_bytes work_dir once|keep program [argument...]
  *
- * and these descriptors. It starts the program in a session of its own, waits for its end or for the end of
- * the lifeline, ends everything that came of the program, and reports.
+ * and these descriptors. It starts the program in a session of its own, waits for its end or for
+ * the end of the lifeline, ends everything that came of the program, and reports.
  */
 #define COMMAND_GUARD_WORD "trainer-guard"
 

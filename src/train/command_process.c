@@ -2,9 +2,9 @@
 /*
  * Starting the guard and listening to it, to the program's output, and to its socket, by one poll.
  *
- * posix_spawn starts the guard, since this process has threads and much memory. The guard reports when nothing
- * runs any more, so the end of a trainer is the report and not a signal, and no other part's children are
- * waited for by mistake.
+ * posix_spawn starts the guard, since this process has threads and much memory. The guard reports
+ * when nothing runs any more, so the end of a trainer is the report and not a signal, and no other
+ * part's children are waited for by mistake.
  */
 #include "command_process.h"
 
@@ -30,10 +30,12 @@ enum {
     MOST_ARGUMENTS = 256,
     /* A program that is told by the end of its socket: what a framework takes to unload. */
     FAREWELL_MS = 2000,
-    /* The guard needs to send signals and collect: longer is a process that the kernel cannot end. */
+    /* The guard needs to send signals and collect: longer is a process that the kernel cannot end.
+     * */
     GUARD_MS = 10000,
     LENGTH_SIZE = 4,
-    LAST_READS = 64, /* more than a pipe holds: who still writes has escaped a guard that was killed */
+    LAST_READS =
+        64, /* more than a pipe holds: who still writes has escaped a guard that was killed */
 };
 
 static void close_if(int *fd)
@@ -98,7 +100,8 @@ static int spawn(const struct command_start *start, const struct wiring *w, pid_
     int n = 3, error = 0;
 
     (void)snprintf(memory, sizeof memory, "%llu", (unsigned long long)start->memory_bytes);
-    argv[n++] = (char *)(uintptr_t)start->work_dir; /* exec does not write: C has no way to say so */
+    argv[n++] =
+        (char *)(uintptr_t)start->work_dir; /* exec does not write: C has no way to say so */
     argv[n++] = start->keep ? (char[]){"keep"} : (char[]){"once"};
     for (int i = 0; start->command[i] != NULL; i++) {
         if (i == MOST_ARGUMENTS) {
@@ -238,7 +241,8 @@ static bool parse_message(struct command_process *p, json_t **message)
     return *message != NULL;
 }
 
-/* What the socket has. @return COMMAND_MESSAGE, COMMAND_NONSENSE, or COMMAND_LATE: nothing whole yet */
+/* What the socket has. @return COMMAND_MESSAGE, COMMAND_NONSENSE, or COMMAND_LATE: nothing whole
+ * yet */
 static enum command_event read_socket(struct command_process *p, json_t **message)
 {
     if (!make_room(p)) {
@@ -280,13 +284,13 @@ int command_process_send(struct command_process *p, const json_t *message,
     le_put32(bytes.data, (uint32_t)(bytes.size - LENGTH_SIZE));
     /* whoever has taken the message before has left room for a few of them */
     const ssize_t sent =
-        p->socket < 0 ? -1
-                      : send(p->socket, bytes.data, bytes.size, MSG_DONTWAIT | MSG_NOSIGNAL);
+        p->socket < 0 ? -1 : send(p->socket, bytes.data, bytes.size, MSG_DONTWAIT | MSG_NOSIGNAL);
     const bool whole = sent == (ssize_t)bytes.size;
     buf_release(&bytes);
-    return whole ? 0 : problem_set(why, CAIRN_ERR_TRAINER,
-                                   "read descriptor 3, or set train.keep to false",
-                                   "the trainer does not read its messages");
+    return whole ? 0
+                 : problem_set(why, CAIRN_ERR_TRAINER,
+                               "read descriptor 3, or set train.keep to false",
+                               "the trainer does not read its messages");
 }
 
 /* ---- waiting ---- */

@@ -6,8 +6,8 @@
  *   do_task        write the task, have it done within its time, end what is left
  *   command_train  a task, and what it has left behind is checked
  *
- * The update is the difference of two files and is read run by run, so a client holds nothing of the
- * model's size for it.
+ * The update is the difference of two files and is read run by run, so a client holds nothing of
+ * the model's size for it.
  */
 #include "command_trainer.h"
 
@@ -28,9 +28,9 @@
 #include "sizes.h"
 
 enum {
-    MOST_LINES = 100,  /* of a task's output in the log; the newest is always in GET /status */
-    MOST_ERRORS = 24,  /* lines of its errors in the log: a traceback */
-    LAST_WORDS = 260,  /* of its errors in a sentence */
+    MOST_LINES = 100, /* of a task's output in the log; the newest is always in GET /status */
+    MOST_ERRORS = 24, /* lines of its errors in the log: a traceback */
+    LAST_WORDS = 260, /* of its errors in a sentence */
     TASK_VERSION = 1,
     ENVIRONMENT_FIXED = 6, /* PATH, HOME, LANG, CAIRN_DATA_DIR, CAIRN_WORK_DIR, CAIRN_SOCKET */
 };
@@ -97,8 +97,8 @@ static void log_tail(struct command *c, enum log_level level)
     }
 }
 
-static int CAIRN_PRINTF(3, 4) failed(struct command *c, struct cairn_problem *why,
-                                     const char *format, ...)
+static int CAIRN_PRINTF(3, 4)
+    failed(struct command *c, struct cairn_problem *why, const char *format, ...)
 {
     char what[200], words[LAST_WORDS];
     va_list args;
@@ -108,19 +108,19 @@ static int CAIRN_PRINTF(3, 4) failed(struct command *c, struct cairn_problem *wh
     command_process_last_words(&c->process, words, sizeof words);
     log_tail(c, LOG_ERROR);
     return problem_set(why, CAIRN_ERR_TRAINER, "more of its lines are in this node's log",
-                       "the trainer %s%s%s", what, words[0] == '\0' ? "" : "; its last words: ",
-                       words);
+                       "the trainer %s%s%s", what,
+                       words[0] == '\0' ? "" : "; its last words: ", words);
 }
 
 /* ---- a task ---- */
 
 static json_t *make_task(const struct command *c, const char *kind, uint32_t round, double seconds)
 {
-    json_t *task = json_pack("{s:i, s:s, s:I, s:I, s:I, s:I, s:f, s:O}", "version", TASK_VERSION,
-                             "task", kind, "round", (json_int_t)round, "index",
-                             (json_int_t)c->client_index, "client_number",
-                             (json_int_t)c->client_number, "seed", (json_int_t)c->seed,
-                             "seconds", seconds, "settings", c->settings);
+    json_t *task =
+        json_pack("{s:i, s:s, s:I, s:I, s:I, s:I, s:f, s:O}", "version", TASK_VERSION, "task", kind,
+                  "round", (json_int_t)round, "index", (json_int_t)c->client_index, "client_number",
+                  (json_int_t)c->client_number, "seed", (json_int_t)c->seed, "seconds", seconds,
+                  "settings", c->settings);
     if (task != NULL && c->client_number > 0) {
         (void)json_object_set_new(task, "samples", json_integer((json_int_t)c->base.samples));
     }
@@ -268,11 +268,10 @@ static int check_training(struct command *c, struct train_metrics *metrics,
         metrics->loss = json_get_number(found, "loss", 0);
         keep_metrics(c, found);
         if (metrics->samples > c->base.samples) {
-            err = problem_set(why, CAIRN_ERR_TRAINER,
-                              "train.samples is the most that any client trains on",
-                              "metrics.json: %llu samples, but train.samples is %llu",
-                              (unsigned long long)metrics->samples,
-                              (unsigned long long)c->base.samples);
+            err = problem_set(
+                why, CAIRN_ERR_TRAINER, "train.samples is the most that any client trains on",
+                "metrics.json: %llu samples, but train.samples is %llu",
+                (unsigned long long)metrics->samples, (unsigned long long)c->base.samples);
         }
     }
     if (err == 0) {
@@ -312,8 +311,8 @@ static int command_train(struct trainer *self, const float *global, float *local
     return err;
 }
 
-static int command_update(struct trainer *self, uint32_t round, uint32_t client_index,
-                          size_t first, size_t n, float *out, struct cairn_problem *why)
+static int command_update(struct trainer *self, uint32_t round, uint32_t client_index, size_t first,
+                          size_t n, float *out, struct cairn_problem *why)
 {
     struct command *c = self->state;
     (void)round;
@@ -329,8 +328,8 @@ static int read_evaluation(struct command *c, struct eval_metrics *out, struct c
         return err;
     }
     const long long samples = json_get_int(found, "samples", 0);
-    const double correct = json_get_number(
-        found, "correct", json_get_number(found, "accuracy", 0) * (double)samples);
+    const double correct =
+        json_get_number(found, "correct", json_get_number(found, "accuracy", 0) * (double)samples);
     if (!(correct >= 0) || correct > (double)samples) {
         json_decref(found);
         return problem_set(why, CAIRN_ERR_TRAINER, "\"accuracy\" is a share, \"correct\" a count",
@@ -411,9 +410,8 @@ static void command_free(struct trainer *self)
 static char *absolute(const char *text)
 {
     char *out = NULL;
-    char *here = strncmp(text, "./", 2) == 0 || strncmp(text, "../", 3) == 0
-                     ? getcwd(NULL, 0)
-                     : NULL;
+    char *here =
+        strncmp(text, "./", 2) == 0 || strncmp(text, "../", 3) == 0 ? getcwd(NULL, 0) : NULL;
     if (here == NULL) {
         return strdup(text);
     }
@@ -433,12 +431,14 @@ static json_t *read_texts(const char *text, const char *name, struct cairn_probl
     const char *key;
     json_t *value;
     size_t i;
-    json_array_foreach (json, i, value) {
+    json_array_foreach(json, i, value)
+    {
         good = good && json_is_string(value) && strlen(json_string_value(value)) > 0;
     }
     if (json_is_object(json)) {
         good = true;
-        json_object_foreach (json, key, value) {
+        json_object_foreach(json, key, value)
+        {
             good = good && json_is_string(value) && key[0] != '\0' && strchr(key, '=') == NULL;
         }
     }
@@ -457,10 +457,12 @@ static int no_memory(struct cairn_problem *why)
 
 static int make_argv(struct command *c, const char *text, struct cairn_problem *why)
 {
-    static const char hint[] = "set train.command, or on a node of its own --train-command, to a list of "
-                               "texts: [\"python3\", \"./train.py\"]";
+    static const char hint[] =
+        "set train.command, or on a node of its own --train-command, to a list of "
+        "texts: [\"python3\", \"./train.py\"]";
     if (text == NULL || text[0] == '\0') {
-        return problem_set(why, CAIRN_ERR_CONFIG, hint, "train.type is command, but there is no command");
+        return problem_set(why, CAIRN_ERR_CONFIG, hint,
+                           "train.type is command, but there is no command");
     }
     json_t *list = read_texts(text, "train.command", why);
     if (list == NULL || json_array_size(list) == 0) {
@@ -496,7 +498,8 @@ static bool fill_environment(struct command *c, const json_t *own, const char *d
     json_t *value;
     size_t n = 0;
     bool good = true;
-    json_object_foreach ((json_t *)(uintptr_t)own, key, value) {
+    json_object_foreach((json_t *)(uintptr_t)own, key, value)
+    {
         char *text = absolute(json_string_value(value));
         good = text != NULL && put_variable(list, &n, key, text) && good;
         free(text);

@@ -5,12 +5,13 @@
 #include "trainer.h"
 
 /**
- * A trainer that is a program of the user's: started with an argument vector, never by a shell, in a session,
- * a private folder and a clean environment of its own, with limits and a deadline. It finds and leaves files
- * (command_files.h). docs/trainers.md is the contract as the program sees it.
+ * A trainer that is a program of the user's: started with an argument vector, never by a shell, in
+ * a session, a private folder and a clean environment of its own, with limits and a deadline. It
+ * finds and leaves files (command_files.h). docs/trainers.md is the contract as the program sees
+ * it.
  *
- * A client's program is given the task "train". An evaluator's is given "initial" when no file holds the
- * initial model, and "evaluate".
+ * A client's program is given the task "train". An evaluator's is given "initial" when no file
+ * holds the initial model, and "evaluate".
  */
 struct train_command_options {
     const char *command;     /* JSON, a list of texts: the program and its arguments */
@@ -19,14 +20,14 @@ struct train_command_options {
     const char *data_dir;    /* told to the program */
     const char *guard;       /* program that calls command_guard_main; NULL = this one */
     const struct model_shape *shape; /* of a client's model; copied */
-    const char *model_file;  /* evaluator: safetensors file with the initial model; "" = the program makes it */
-    bool keep;               /* start the program once and speak to it, instead of once a round */
-    bool evaluate;           /* evaluator: the program can do that */
-    double timeout_s;        /* longest task */
-    uint64_t memory_bytes;   /* 0 = no limit */
-    uint64_t samples;        /* most that a client's program may say it has trained on */
+    const char *model_file; /* evaluator: file with the initial model; "" = the program makes it */
+    bool keep;              /* start the program once and speak to it, instead of once a round */
+    bool evaluate;          /* evaluator: the program can do that */
+    double timeout_s;       /* longest task */
+    uint64_t memory_bytes;  /* 0 = no limit */
+    uint64_t samples;       /* most that a client's program may say it has trained on */
     uint64_t seed;
-    uint32_t client_number;  /* 0 = evaluator */
+    uint32_t client_number; /* 0 = evaluator */
     uint32_t client_index;
 };
 

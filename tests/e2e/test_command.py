@@ -35,7 +35,7 @@ FAULTS = {
 
 
 def trainer_processes():
-    """Ids and environments of processes that run this trainer: its path is one of Python's arguments."""
+    """Ids, environments and last arguments of processes that run this trainer: its path is one of Python's arguments."""
     found = []
     for pid in filter(str.isdigit, os.listdir("/proc")):
         try:
@@ -46,7 +46,7 @@ def trainer_processes():
         if b"python" in words[0] and any(w.endswith(b"command_trainer.py") for w in words):
             try:
                 with open(f"/proc/{pid}/environ", "rb") as file:
-                    found.append((int(pid), file.read()))
+                    found.append((int(pid), file.read(), words[-2]))
             except OSError:
                 continue
     return found
@@ -59,11 +59,14 @@ class Command(CairnCase):
         self.addCleanup(os.environ.pop, "CAIRN_MARK")
 
     def trainers(self):
-        found = []
-        for pid, environment in trainer_processes():
-            if self.folder.encode() in environment:
-                found.append(pid)
-        return found
+        return [pid for pid, environment, _ in trainer_processes() if self.folder.encode() in environment]
+
+    def wait_for_a_grandchild(self):
+        """Until the others have trained, and one hangs with a grandchild that sleeps."""
+        def there():
+            mine = [last for _, environment, last in trainer_processes() if self.folder.encode() in environment]
+            return len(mine) == 2 and b"sleep" in mine
+        until("a grandchild sleeps", there)
 
     def config(self, rounds, **train):
         command = {"type": "command", "command": [sys.executable, "-B", "-S", TRAINER], "samples": 5,
@@ -181,7 +184,7 @@ class Command(CairnCase):
         for address in config["others"]:
             self.start_node(address, "--train-command", json.dumps(config["train"]["command"]))
         self.start_agg(config)
-        until("a grandchild sleeps", lambda: len(self.trainers()) == 2)
+        self.wait_for_a_grandchild()
         for process in self.started:
             process.kill()
         until("every trainer has ended", lambda: not self.trainers())
@@ -192,7 +195,7 @@ class Command(CairnCase):
         for address in config["others"]:
             self.start_node(address, "--train-command", json.dumps(config["train"]["command"]))
         self.start_agg(config)
-        until("a grandchild sleeps", lambda: len(self.trainers()) == 2)
+        self.wait_for_a_grandchild()
         node = self.started[list(config["others"]).index(self.first_client(config))]
         node.terminate()
         self.assertEqual(node.wait(timeout=10), 0)
