@@ -60,7 +60,7 @@ def do(task, fault):
               {name: (shape, array.array("f", [0.0] * count(shape))) for name, shape in SHAPES.items()})
         return
     model = read("model.safetensors")
-    metrics = {"samples": 5, "loss": 0.5}
+    metrics = {"samples": 2 + task["index"] if task["settings"].get("uneven") else 5, "loss": 0.5}
     if task["task"] == "evaluate":
         metrics["accuracy"] = 0.8
     trained = {n: (shape, array.array("f", [v + 1 for v in values]))

@@ -57,6 +57,10 @@ class Command(CairnCase):
         super().setUp()
         os.environ["CAIRN_MARK"] = self.folder  # goes on to trainers, by which they are known
         self.addCleanup(os.environ.pop, "CAIRN_MARK")
+        before = os.environ.get("TMPDIR")
+        os.environ["TMPDIR"] = self.folder  # where work folders are
+        self.addCleanup(os.environ.pop, "TMPDIR") if before is None else self.addCleanup(
+            os.environ.__setitem__, "TMPDIR", before)
 
     def trainers(self):
         return [pid for pid, environment, _ in trainer_processes() if self.folder.encode() in environment]
@@ -112,6 +116,14 @@ class Command(CairnCase):
         expected = {"b": ([2], (1.0,) * 2), "s": ([], (1.0,)), "w": ([3, 2], (1.0,) * 6), "e": ([0], ())}
         self.assertEqual(self.model(), expected)
         self.assertEqual(self.trainers(), [])
+        self.assertEqual([x for x in os.listdir(self.folder) if x.startswith("cairn-")], [])
+
+    def test_a_round_weighs_what_its_programs_say(self):
+        self.run_config(self.config(1, settings={"uneven": True}))
+        self.assertEqual(self.rounds()[0]["frames"][0]["weight"], 2 + 3 + 4 + 5)
+        for _, values in self.model().values():
+            for value in values:
+                self.assertAlmostEqual(value, 1, 3)
 
     def test_the_environment_is_clean(self):
         os.environ["SECRET_OF_THE_SHELL"] = "1"
