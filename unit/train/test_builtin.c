@@ -78,7 +78,7 @@ static struct trainer *must_make(const struct train_builtin_options *options)
 static void must_train(struct trainer *trainer, const float *global, float *local, uint64_t seed,
                        uint32_t round, uint32_t index)
 {
-    struct train_metrics metrics = {-1, -1};
+    struct train_metrics metrics = {.loss = -1, .seconds = -1};
     struct cairn_problem why;
 
     if (trainer->train(trainer, global, local, seed, round, index, &metrics, &why)) {
