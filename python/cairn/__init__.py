@@ -15,7 +15,7 @@
 and `cairn.he` is libcairn: keys, encryption and exact encrypted sums.
 """
 
-from .trainer import Context, Model, Trainer, TrainerError, trainer
+from ._trainer import Context, Model, Trainer, TrainerError, trainer
 
 __all__ = ["Context", "Model", "Trainer", "TrainerError", "trainer"]
 __version__ = "0.1.0"

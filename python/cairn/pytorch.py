@@ -12,7 +12,7 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
 import numpy as np
 import torch
 
-from .trainer import Context, Metrics, Model, Trainer
+from ._trainer import Context, Metrics, Model, Trainer
 
 TrainModule = Callable[[Any, Context], Tuple[int, Metrics]]
 EvaluateModule = Callable[[Any, Context], Metrics]
