@@ -33,8 +33,13 @@ def load(module: torch.nn.Module, arrays: Mapping[str, np.ndarray]) -> None:
     missing = sorted(set(state) ^ set(arrays))
     if missing:
         raise KeyError(f"the model and the module have different tensors: {missing[:5]}")
-    module.load_state_dict({name: torch.from_numpy(np.ascontiguousarray(arrays[name])).reshape(value.shape)
-                            .to(dtype=value.dtype, device=value.device) for name, value in state.items()})
+    module.load_state_dict({name: _tensor(arrays[name], value) for name, value in state.items()})
+
+
+def _tensor(array: np.ndarray, like: torch.Tensor) -> torch.Tensor:
+    """Averages of whole numbers are rounded, not cut."""
+    values = array if like.is_floating_point() else np.rint(array)
+    return torch.from_numpy(np.ascontiguousarray(values)).reshape(like.shape).to(dtype=like.dtype, device=like.device)
 
 
 def trainer(make: Callable[[], torch.nn.Module], evaluate: Optional[EvaluateModule] = None
