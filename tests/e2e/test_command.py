@@ -142,7 +142,7 @@ class Command(CairnCase):
 
     def test_every_fault(self):
         faults = list(FAULTS)
-        config = self.config(len(faults), timeout_s=4, memory_bytes=1 << 32, settings={"faults": faults})
+        config = self.config(len(faults), timeout_s=8, memory_bytes=1 << 32, settings={"faults": faults})
         self.addresses = config["others"]
         document, words = self.run_by_hand(config)
         first = self.first_client(config)
@@ -173,7 +173,7 @@ class Command(CairnCase):
 
     def test_a_kept_program_is_started_once_and_again_after_a_fault(self):
         faults = ["", "", "error", "", "exit", "nonsense", "hang", ""]
-        config = self.config(len(faults), keep=True, timeout_s=3, settings={"faults": faults})
+        config = self.config(len(faults), keep=True, timeout_s=6, settings={"faults": faults})
         self.addresses = config["others"]
         _, words = self.run_by_hand(config)
         first = self.first_client(config)
