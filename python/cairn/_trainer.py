@@ -43,6 +43,7 @@ class Context:
     samples: int = 0          # most that may be reported (train.samples)
     seed: int = 0             # of the run
     seconds: float = 0.0      # until the task must be done
+    proximal_mu: float = 0.0  # FedProx: weight of the pull back to the round's model (train.proximal_mu)
     settings: Dict[str, Any] = field(default_factory=dict)  # train.settings
     data_dir: str = "data"    # where this machine keeps its data
     _send: Optional[Callable[[Dict[str, Any]], None]] = None
@@ -182,7 +183,7 @@ class Trainer:
 
 
 def _context(task: Mapping[str, Any], send: Optional[Callable[[Dict[str, Any]], None]] = None) -> Context:
-    known = ("task", "round", "index", "client_number", "samples", "seed", "seconds", "settings")
+    known = ("task", "round", "index", "client_number", "samples", "seed", "seconds", "proximal_mu", "settings")
     values = {key: task[key] for key in known if key in task}
     return Context(**values, data_dir=os.environ.get("CAIRN_DATA_DIR", "data"), _send=send)
 

@@ -178,6 +178,7 @@ static int command_trainer(const struct node *node, const struct fed_settings *s
         .memory_bytes = s->train_memory_bytes,
         .samples = s->train_samples,
         .seed = s->seed,
+        .proximal_mu = s->proximal_mu,
         .client_number = client_number,
         .client_index = index,
     };

@@ -46,7 +46,7 @@ struct command {
     char **environment; /* the same */
     char *guard;
     json_t *settings;
-    double timeout_s;
+    double timeout_s, proximal_mu;
     uint64_t memory_bytes, seed;
     uint32_t client_number, client_index;
     bool keep, can_evaluate;
@@ -117,10 +117,10 @@ static int CAIRN_PRINTF(3, 4)
 static json_t *make_task(const struct command *c, const char *kind, uint32_t round, double seconds)
 {
     json_t *task =
-        json_pack("{s:i, s:s, s:I, s:I, s:I, s:I, s:f, s:O}", "version", TASK_VERSION, "task", kind,
-                  "round", (json_int_t)round, "index", (json_int_t)c->client_index, "client_number",
-                  (json_int_t)c->client_number, "seed", (json_int_t)c->seed, "seconds", seconds,
-                  "settings", c->settings);
+        json_pack("{s:i, s:s, s:I, s:I, s:I, s:I, s:f, s:f, s:O}", "version", TASK_VERSION, "task",
+                  kind, "round", (json_int_t)round, "index", (json_int_t)c->client_index,
+                  "client_number", (json_int_t)c->client_number, "seed", (json_int_t)c->seed,
+                  "seconds", seconds, "proximal_mu", c->proximal_mu, "settings", c->settings);
     if (task != NULL && c->client_number > 0) {
         (void)json_object_set_new(task, "samples", json_integer((json_int_t)c->base.samples));
     }
@@ -635,6 +635,7 @@ int train_command_new(const struct train_command_options *options, struct traine
     c->keep = options->keep;
     c->can_evaluate = !client && options->evaluate;
     c->timeout_s = options->timeout_s;
+    c->proximal_mu = options->proximal_mu;
     c->memory_bytes = options->memory_bytes;
     c->seed = options->seed;
     c->client_number = options->client_number;

@@ -27,6 +27,7 @@ struct train_command_options {
     uint64_t memory_bytes;  /* 0 = no limit */
     uint64_t samples;       /* most that a client's program may say it has trained on */
     uint64_t seed;
+    double proximal_mu;     /* FedProx, told to the program; 0 = none */
     uint32_t client_number; /* 0 = evaluator */
     uint32_t client_index;
 };

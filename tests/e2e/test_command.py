@@ -227,7 +227,7 @@ class Command(CairnCase):
         document["session"] = {
             "id": "00" * 16, "nonce": "00" * 32, "node": 1, "iterations": 1, "n_clients": 1, "n_params": 2,
             "n_tensors": 1, "parent": self.net + ".1:5000", "parent_type": "aggregator", "quorum": 1,
-            "grace_s": 0, "children": [], "streams": [], "public_key": "",
+            "grace_s": 0, "children": [], "streams": [], "clients": [], "public_key": "",
             "tensors": [{"name": "w", "shape": [2]}]}
         document["encryption"] = {"profile": "none"}
         answer = request(address, "POST", "/config", json.dumps(document))

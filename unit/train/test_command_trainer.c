@@ -133,6 +133,7 @@ static void test_command__task_and_folder(void **state)
         "grep -q '\"task\": \"train\"' task.json && grep -q '\"round\": 4' task.json && "
         "grep -q '\"index\": 2' task.json && grep -q '\"client_number\": 4' task.json && "
         "grep -q '\"samples\": 3' task.json && grep -q '\"seed\": 7' task.json && "
+        "grep -q '\"proximal_mu\": 0.25' task.json && "
         "grep -q '\"x\": null' task.json && [ \"$HOME\" = \"$PWD\" ] && "
         "[ \"$CAIRN_WORK_DIR\" = \"$PWD\" ] && [ \"$(stat -c %a .)\" = 700 ] && "
         "[ \"$(ulimit -c)\" = 0 ] && [ \"$(ulimit -Hn)\" -le 4096 ] && [ \"$A\" = \"$B/x\" ] && [ "
@@ -143,9 +144,10 @@ static void test_command__task_and_folder(void **state)
     assert_non_null(getcwd(here, sizeof here));
     (void)snprintf(environment, sizeof environment, "{\"A\": \"./x\", \"B\": \"%s/.\"}", here);
     assert_int_equal(setenv("SHOULD_NOT", "be there", 1), 0);
-    struct trainer *t =
-        make(script, &(struct train_command_options){
-                         .settings = "{\"x\": null}", .environment = environment, .seed = 7});
+    struct trainer *t = make(script, &(struct train_command_options){.settings = "{\"x\": null}",
+                                                                     .environment = environment,
+                                                                     .seed = 7,
+                                                                     .proximal_mu = 0.25});
     const int err = train(t, &metrics, &why);
     if (err != 0) {
         fail_msg("%s", why.what);
