@@ -226,7 +226,7 @@ class Command(CairnCase):
         document["train"] = {"type": "command", "samples": 5}
         document["session"] = {
             "id": "00" * 16, "nonce": "00" * 32, "node": 1, "iterations": 1, "n_clients": 1, "n_params": 2,
-            "n_tensors": 1, "parent": self.net + ".1:5000", "parent_type": "aggregator", "quorum": 1,
+            "n_tensors": 1, "parent": self.net + ".1:5000", "parent_type": "aggregator",
             "grace_s": 0, "children": [], "streams": [], "clients": [], "public_key": "",
             "tensors": [{"name": "w", "shape": [2]}]}
         document["encryption"] = {"profile": "none"}
