@@ -71,13 +71,14 @@ static int read_query(const struct fed_plan *plan, const char *query, struct ann
     struct announced a = {.context.stream = WIRE_STREAM_UPDATE};
     if (!query_text(query, "form", form, sizeof form) || strcmp(form, "tenseal") != 0 ||
         !query_hex(query, "exp", a.context.experiment, WIRE_EXPERIMENT) ||
-        !query_u32(query, "round", &a.context.round) || !query_u32(query, "origin", &a.origin) ||
-        !query_u32(query, "first", &a.first) || !query_u32(query, "client", &a.client) ||
+        !query_u32(query, "round", &a.context.round) || a.context.round == 0 ||
+        !query_u32(query, "origin", &a.origin) || !query_u32(query, "first", &a.first) ||
+        !query_u32(query, "client", &a.client) ||
         !query_u64(query, "weight", &a.weight) ||
         !query_hex(query, "digest", digest, DIGEST_SIZE)) {
         return problem_set(why, CAIRN_ERR_MALFORMED, NULL,
-                           "the query of a CKKSVector must name exp, round, origin, first, "
-                           "form=tenseal, client, weight and digest");
+                           "the query of a CKKSVector must name exp, round (from 1 on), origin, "
+                           "first, form=tenseal, client, weight and digest");
     }
     if (a.client >= plan->n_clients || a.weight == 0) {
         return problem_set(why, CAIRN_ERR_REFUSED, "a client without samples sends nothing",

@@ -148,7 +148,13 @@ size_t fuzz_seed_input(unsigned which, uint8_t *out, size_t capacity)
         memcpy(out + 1, usual, sizeof usual - 1);
         return sizeof usual;
     }
-    if (which >= 2 + PLACES * WORDS) {
+    if (which == 2 + PLACES * WORDS) { /* a round of which no batch is made */
+        out[0] = 1;
+        memcpy(out + 1, usual, sizeof usual);
+        *strstr((char *)out + 1, "1&origin") = '0';
+        return sizeof usual;
+    }
+    if (which > 2 + PLACES * WORDS) {
         return 0;
     }
     out[0] = 2;
