@@ -3,7 +3,10 @@
 # Everything that is tested, on a fresh clone or a tree that is being worked on: install what is
 # missing, fetch MNIST, build, run. Goes through all of it; fails at the end when anything failed.
 #
-#   --fast   the release build only, without the sanitizers
+# Tests of a minute or more run in one of the two builds: those with the label sanitized with the sanitizers, those with
+# the label plain in the release build.
+#
+#   --fast   the release build only, and all tests in it
 #   --soak   also, in the release build, the tests that take minutes each (label soak)
 #   --hours  also those that take hours (label hours)
 set -eu -o pipefail
@@ -17,7 +20,7 @@ for argument in "$@"; do
     --soak) beyond="hours" ;;
     --hours) beyond="" ;;
     -h | --help)
-        sed -n '3,9s/^# \{0,1\}//p' "$0"
+        sed -n '3,12s/^# \{0,1\}//p' "$0"
         exit 0
         ;;
     *)
@@ -66,9 +69,10 @@ if [ $fast -eq 0 ]; then
     export ASAN_OPTIONS=detect_leaks=1:disable_coredump=1
     export UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1
     export TSAN_OPTIONS=halt_on_error=1
-    build dev && run dev -LE "soak|hours"
+    build dev && run dev -LE "soak|hours|plain"
     build tsan story threaded && run tsan -L "story|threaded"
 fi
+[ $fast -eq 1 ] || beyond="${beyond:+$beyond|}sanitized"
 build release && run release ${beyond:+-LE "$beyond"}
 
 if [ -n "$failed" ]; then
