@@ -41,8 +41,8 @@ static json_t *describe_tensor(const struct model_tensor *t)
     for (unsigned d = 0; d < t->n_dims; d++) {
         (void)json_array_append_new(dims, json_integer((json_int_t)t->dims[d]));
     }
-    return json_pack("{s:s, s:s, s:o, s:I}", "name", t->name, "dtype", "F32", "shape", dims,
-                     "count", (json_int_t)t->count);
+    return json_pack("{s:s, s:s, s:o, s:I}", "name", t->name, "dtype", model_dtype_name(t->dtype),
+                     "shape", dims, "count", (json_int_t)t->count);
 }
 
 static int inspect_model(const char *path, struct span bytes, json_t *document,
@@ -55,9 +55,11 @@ static int inspect_model(const char *path, struct span bytes, json_t *document,
         return error;
     }
     json_t *tensors = json_array();
-    for (size_t i = 0; i < shape.n_tensors; i++) {
-        (void)json_array_append_new(tensors, describe_tensor(&shape.tensors[i]));
+    const struct model_tensor **order = model_shape_order(&shape);
+    for (size_t i = 0; order != NULL && i < shape.n_tensors + shape.n_carried; i++) {
+        (void)json_array_append_new(tensors, describe_tensor(order[i]));
     }
+    free(order);
     (void)json_object_set_new(document, "params", json_integer((json_int_t)shape.n_params));
     add_digest(document, "model_digest", model, shape.n_params * sizeof *model);
     (void)json_object_set_new(document, "tensors", tensors);

@@ -13,9 +13,6 @@
 #include "secret.h"
 #include "sizes.h"
 
-_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ && sizeof(float) == 4,
-               "floats are read as they are in memory");
-
 static const char npy_name[] = "array";
 
 const char *tensor_format_name(enum tensor_format format)
@@ -30,6 +27,18 @@ static int by_name(const void *a, const void *b)
     const struct model_tensor *const *x = a;
     const struct model_tensor *const *y = b;
     return strcmp((*x)->name, (*y)->name);
+}
+
+/* Sums are averaged, and what these files hold is nothing but sums. */
+static int refuse_integers(const struct tensor_file *file, const struct model_shape *found,
+                           struct cairn_problem *why)
+{
+    return found->n_carried == 0
+               ? 0
+               : problem_set(why, CAIRN_ERR_DATA, "leave it out: integers cannot be averaged",
+                             "%s: tensor \"%s\" has dtype %s; only floats can be encrypted",
+                             file->in.path, found->carried[0].name,
+                             model_dtype_name(found->carried[0].dtype));
 }
 
 /* file->shape = found in the order of names, and where each tensor's bytes are. */
@@ -49,9 +58,9 @@ static int sort_shape(struct tensor_file *file, const struct model_shape *found,
     }
     qsort(order, n, sizeof *order, by_name);
     for (size_t t = 0; t < n && !error; t++) {
-        file->at[t] = data_at + sizeof(float) * (uint64_t)order[t]->offset;
-        error = model_shape_add(&file->shape, order[t]->name, order[t]->dims, order[t]->n_dims,
-                                why);
+        file->at[t] = data_at + order[t]->byte;
+        error = model_shape_add_typed(&file->shape, order[t]->name, order[t]->dtype, order[t]->dims,
+                                      order[t]->n_dims, why);
     }
 cleanup:
     free(order);
@@ -109,6 +118,9 @@ static int open_safetensors(struct tensor_file *file, const uint8_t first[8],
     }
     buf_release(&start);
     if (!error) {
+        error = refuse_integers(file, &found, why);
+    }
+    if (!error) {
         error = sort_shape(file, &found, data_at, why);
     }
     model_shape_release(&found);
@@ -161,9 +173,9 @@ int tensor_file_read(const struct tensor_file *file, size_t first, size_t n, flo
         const size_t within = first - tensor->offset;
         const size_t left = tensor->count - within;
         const size_t count = end - first < left ? end - first : left;
-        error = input_read(&file->in,
-                           file->at[tensor - file->shape.tensors] + sizeof(float) * within, out,
-                           sizeof(float) * count, why);
+        const uint64_t at = file->at[tensor - file->shape.tensors] +
+                            model_dtype_size(tensor->dtype) * (uint64_t)within;
+        error = safetensors_read_floats(&file->in, at, tensor->dtype, count, out, why);
         out += count;
         first += count;
     }

@@ -11,6 +11,7 @@
  *
  * The flattened model has its tensors in the order of their names, whatever their order in the
  * file: two clients whose programs write the same tensors in another order still add up.
+ * It is float32, whatever floats the file holds; integers are refused.
  */
 enum tensor_format { TENSOR_SAFETENSORS, TENSOR_NPY };
 const char *tensor_format_name(enum tensor_format format);

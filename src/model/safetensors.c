@@ -16,12 +16,20 @@
 #include "sizes.h"
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ && sizeof(float) == 4,
-               "tensors are copied as they are in memory");
+               "tensors of F32 are copied as they are in memory");
 
 enum { LENGTH_SIZE = 8 };
 /* the limit of the format's reference implementation */
 #define HEADER_LIMIT UINT64_C(100000000)
 #define METADATA_KEY "__metadata__"
+
+/* Elements that are converted at a time, on the stack. */
+enum { BLOCK = 2048 };
+
+static int no_memory(struct cairn_problem *why)
+{
+    return problem_set(why, CAIRN_ERR_NO_MEMORY, NULL, "no memory for the header of a model");
+}
 
 /* ---- writing ---- */
 
@@ -48,7 +56,7 @@ static int add_metadata(json_t *header, const char *const *pairs, size_t n_pairs
     }
     metadata = json_object();
     if (json_object_set_new(header, METADATA_KEY, metadata)) {
-        return problem_set(why, CAIRN_ERR_NO_MEMORY, NULL, "no memory for the header of a model");
+        return no_memory(why);
     }
     for (size_t i = 0; i < n_pairs; i++) {
         if (json_object_set_new(metadata, pairs[2 * i], json_string(pairs[2 * i + 1]))) {
@@ -61,17 +69,17 @@ static int add_metadata(json_t *header, const char *const *pairs, size_t n_pairs
 
 static int add_tensor(json_t *header, const struct model_tensor *tensor, struct cairn_problem *why)
 {
-    const json_int_t size = sizeof(float);
-    json_int_t begin = (json_int_t)tensor->offset * size;
-    json_int_t end = begin + (json_int_t)tensor->count * size;
+    const json_int_t begin = (json_int_t)tensor->byte;
+    const json_int_t end =
+        begin + (json_int_t)tensor->count * (json_int_t)model_dtype_size(tensor->dtype);
     json_t *entry;
 
     if (strcmp(tensor->name, METADATA_KEY) == 0) {
         return problem_set(why, CAIRN_ERR_DATA, "rename it",
                            "a tensor cannot be called " METADATA_KEY);
     }
-    entry = json_pack("{s:s, s:o, s:[I, I]}", "dtype", "F32", "shape", shape_json(tensor),
-                      "data_offsets", begin, end);
+    entry = json_pack("{s:s, s:o, s:[I, I]}", "dtype", model_dtype_name(tensor->dtype),
+                      "shape", shape_json(tensor), "data_offsets", begin, end);
     if (json_object_set_new(header, tensor->name, entry)) {
         return problem_set(why, CAIRN_ERR_DATA, "tensor names must be UTF-8",
                            "tensor \"%s\" cannot be written", tensor->name);
@@ -95,29 +103,94 @@ static int append_header(struct buf *file, const json_t *header)
     return 0;
 }
 
-int safetensors_header(const struct model_shape *shape, const char *const *metadata_pairs,
-                       size_t n_metadata_pairs, struct buf *out, struct cairn_problem *why)
+static int make_header(const struct model_shape *shape, const struct model_tensor *const *order,
+                       const struct safetensors_metadata *metadata, struct buf *out,
+                       struct cairn_problem *why)
 {
     json_t *header = json_object();
-    int err = add_metadata(header, metadata_pairs, n_metadata_pairs, why);
+    int err = metadata ? add_metadata(header, metadata->pairs, metadata->n_pairs, why) : 0;
 
-    for (size_t t = 0; !err && t < shape->n_tensors; t++) {
-        err = add_tensor(header, &shape->tensors[t], why);
+    for (size_t t = 0; !err && t < shape->n_tensors + shape->n_carried; t++) {
+        err = add_tensor(header, order[t], why);
     }
     if (!err && append_header(out, header)) {
-        err = problem_set(why, CAIRN_ERR_NO_MEMORY, NULL, "no memory for the header of a model");
+        err = no_memory(why);
     }
     json_decref(header);
     return err;
 }
 
-int safetensors_write(const char *path, const struct model_shape *shape, const float *model,
-                      const char *const *metadata_pairs, size_t n_metadata_pairs,
-                      struct cairn_problem *why)
+int safetensors_header(const struct model_shape *shape, const char *const *metadata_pairs,
+                       size_t n_metadata_pairs, struct buf *out, struct cairn_problem *why)
+{
+    const struct safetensors_metadata metadata = {metadata_pairs, n_metadata_pairs};
+    const struct model_tensor **order = model_shape_order(shape);
+    const int err = order ? make_header(shape, order, &metadata, out, why) : no_memory(why);
+
+    free(order);
+    return err;
+}
+
+static int write_words(struct file_draft *draft, const struct model_tensor *tensor,
+                       const uint64_t *words, struct cairn_problem *why)
+{
+    uint8_t bytes[BLOCK * sizeof *words];
+    int err = 0;
+
+    for (size_t at = 0, n; !err && at < tensor->count; at += n) {
+        n = tensor->count - at < BLOCK ? tensor->count - at : BLOCK;
+        if (!model_dtype_from_words(tensor->dtype, words + at, n, bytes)) {
+            return problem_set(why, CAIRN_ERR_DATA, NULL,
+                               "tensor \"%s\" has a value that dtype %s cannot hold", tensor->name,
+                               model_dtype_name(tensor->dtype));
+        }
+        err = file_draft_write(draft, bytes, n * model_dtype_size(tensor->dtype), why);
+    }
+    return err;
+}
+
+static int write_floats(struct file_draft *draft, const struct model_tensor *tensor,
+                        const float *values, struct cairn_problem *why)
+{
+    uint8_t bytes[BLOCK * sizeof(double)];
+    int err = 0;
+
+    if (tensor->dtype == MODEL_F32) {
+        return file_draft_write(draft, values, tensor->count * sizeof *values, why);
+    }
+    for (size_t at = 0, n; !err && at < tensor->count; at += n) {
+        n = tensor->count - at < BLOCK ? tensor->count - at : BLOCK;
+        model_dtype_from_floats(tensor->dtype, values + at, n, bytes);
+        err = file_draft_write(draft, bytes, n * model_dtype_size(tensor->dtype), why);
+    }
+    return err;
+}
+
+static int write_tensors(struct file_draft *draft, const struct model_shape *shape,
+                         const struct model_tensor *const *order, const float *model,
+                         const uint64_t *words, struct cairn_problem *why)
+{
+    int err = 0;
+
+    for (size_t t = 0; !err && t < shape->n_tensors + shape->n_carried; t++) {
+        if (order[t]->count == 0) {
+            continue; /* and there may be no array at all */
+        }
+        err = model_dtype_is_float(order[t]->dtype)
+                  ? write_floats(draft, order[t], model + order[t]->offset, why)
+                  : write_words(draft, order[t], words + order[t]->offset, why);
+    }
+    return err;
+}
+
+int safetensors_write_all(const char *path, const struct model_shape *shape, const float *model,
+                          const uint64_t *words, const struct safetensors_metadata *metadata,
+                          struct cairn_problem *why)
 {
     struct buf header = {0};
     struct file_draft draft = {0};
-    int err = safetensors_header(shape, metadata_pairs, n_metadata_pairs, &header, why);
+    const struct model_tensor **order = model_shape_order(shape);
+    int err = order ? make_header(shape, order, metadata, &header, why) : no_memory(why);
 
     if (!err) {
         err = file_draft_open(&draft, path, 0644, why);
@@ -126,14 +199,27 @@ int safetensors_write(const char *path, const struct model_shape *shape, const f
         err = file_draft_write(&draft, header.data, header.size, why);
     }
     if (!err) {
-        err = file_draft_write(&draft, model, shape->n_params * sizeof *model, why);
+        err = write_tensors(&draft, shape, order, model, words, why);
     }
     if (!err) {
         err = file_draft_finish(&draft, true, why);
     }
     file_draft_drop(&draft);
     buf_release(&header);
+    free(order);
     return err;
+}
+
+int safetensors_write(const char *path, const struct model_shape *shape, const float *model,
+                      const char *const *metadata_pairs, size_t n_metadata_pairs,
+                      struct cairn_problem *why)
+{
+    const struct safetensors_metadata metadata = {metadata_pairs, n_metadata_pairs};
+
+    if (shape->n_words > 0) {
+        return problem_set(why, CAIRN_ERR_BUG, NULL, "a model's integers are not written");
+    }
+    return safetensors_write_all(path, shape, model, NULL, &metadata, why);
 }
 
 /* ---- reading ---- */
@@ -143,6 +229,7 @@ struct entry {
     uint64_t begin, end;
     uint64_t dims[MODEL_MAX_DIMS];
     unsigned n_dims;
+    enum model_dtype dtype;
 };
 
 /* One file while it is read. */
@@ -203,10 +290,11 @@ static int read_entry(const struct reading *r, const char *name, const json_t *t
         return problem_set(r->why, CAIRN_ERR_DATA, hint_broken,
                            "%s: tensor \"%s\" has no dtype", r->name, name);
     }
-    if (strcmp(dtype, "F32") != 0) {
-        return problem_set(r->why, CAIRN_ERR_DATA, "convert it to float32",
-                           "%s: tensor \"%s\" has dtype %.20s; only F32 can be read", r->name,
-                           name, dtype);
+    out->dtype = model_dtype_named(dtype);
+    if (out->dtype == MODEL_DTYPES) {
+        return problem_set(r->why, CAIRN_ERR_DATA,
+                           "F64, F32, F16, BF16, integers of 8 to 64 bits and BOOL can be read",
+                           "%s: tensor \"%s\" has dtype \"%.20s\"", r->name, name, dtype);
     }
     n_dims = read_numbers(json_object_get(tensor, "shape"), out->dims, MODEL_MAX_DIMS);
     if (n_dims < 0) {
@@ -307,16 +395,18 @@ static int build_shape(const struct reading *r, struct model_shape *shape)
     for (size_t i = 0; i < r->n_entries; i++) {
         const struct entry *e = &r->entries[i];
         struct cairn_problem inner;
-        int err = model_shape_add(shape, e->name, e->dims, e->n_dims, &inner);
+        const uint64_t before = shape->n_bytes;
+        int err = model_shape_add_typed(shape, e->name, e->dtype, e->dims, e->n_dims, &inner);
 
         if (err) {
             return problem_set(r->why, err, inner.hint, "%s: %s", r->name, inner.what);
         }
-        if (shape->tensors[i].count * sizeof(float) != e->end - e->begin) {
+        if (shape->n_bytes - before != e->end - e->begin) {
+            const size_t size = model_dtype_size(e->dtype);
             return problem_set(r->why, CAIRN_ERR_DATA, hint_broken,
-                               "%s: tensor \"%s\" has %zu elements of 4 bytes, but a range of "
-                               "%" PRIu64 " bytes", r->name, e->name, shape->tensors[i].count,
-                               e->end - e->begin);
+                               "%s: tensor \"%s\" has %" PRIu64 " elements of %zu bytes, but a "
+                               "range of %" PRIu64 " bytes", r->name, e->name,
+                               (shape->n_bytes - before) / size, size, e->end - e->begin);
         }
     }
     return 0;
@@ -365,8 +455,9 @@ static int parse_header(const struct reading *r, struct span text, json_t **out)
     return 0;
 }
 
-int safetensors_parse_shape(struct span start, uint64_t size, const char *name,
-                            struct model_shape *shape, struct cairn_problem *why)
+/* @param[out] header_out  the header, for its metadata; NULL: not wanted */
+static int parse_start(struct span start, uint64_t size, const char *name,
+                       struct model_shape *shape, json_t **header_out, struct cairn_problem *why)
 {
     struct reading r = {.name = name, .why = why};
     struct model_shape found = {0};
@@ -396,11 +487,20 @@ int safetensors_parse_shape(struct span start, uint64_t size, const char *name,
         *shape = found;
         found = (struct model_shape){0};
     }
+    if (!err && header_out) {
+        *header_out = json_incref(header);
+    }
 cleanup:
     model_shape_release(&found);
     free(r.entries);
     json_decref(header);
     return err;
+}
+
+int safetensors_parse_shape(struct span start, uint64_t size, const char *name,
+                            struct model_shape *shape, struct cairn_problem *why)
+{
+    return parse_start(start, size, name, shape, NULL, why);
 }
 
 int safetensors_parse(struct span bytes, const char *name, struct model_shape *shape,
@@ -419,81 +519,73 @@ int safetensors_parse(struct span bytes, const char *name, struct model_shape *s
         model_shape_release(&found);
         return err;
     }
-    size_t size = found.n_params * sizeof *values;
-    if (size > 0) {
-        memcpy(values, bytes.data + (bytes.size - size), size); /* they end where the file does */
+    const uint8_t *data = bytes.data + (bytes.size - found.n_bytes); /* they end where the file does */
+    for (size_t t = 0; t < found.n_tensors; t++) {
+        const struct model_tensor *tensor = &found.tensors[t];
+        model_dtype_to_floats(tensor->dtype, data + tensor->byte, tensor->count,
+                              values + tensor->offset);
     }
     *shape = found;
     *model = values;
     return 0;
 }
 
-/* ---- reading into a model ---- */
+/* ---- reading from files ---- */
 
-/* @param[out] data_at  where the tensors' bytes begin */
-static int read_shape(const struct input *in, uint64_t header_most, struct model_shape *found,
-                      uint64_t *data_at, struct cairn_problem *why)
+static int take_metadata(struct safetensors_file *file, json_t *header, struct cairn_problem *why)
 {
+    json_t *metadata = json_object_get(header, METADATA_KEY);
+    const char **pairs = size_alloc_array(2 * json_object_size(metadata) + 1, sizeof *pairs);
+    const char *key;
+    json_t *value;
+    size_t n = 0;
+
+    if (!pairs) {
+        return problem_set(why, CAIRN_ERR_NO_MEMORY, NULL, "%s: no memory", file->in.path);
+    }
+    json_object_foreach (metadata, key, value) {
+        pairs[2 * n] = key;
+        pairs[2 * n + 1] = json_string_value(value);
+        n++;
+    }
+    file->keeps = json_incref(metadata);
+    file->metadata = (struct safetensors_metadata){pairs, n};
+    return 0;
+}
+
+static int read_start(struct safetensors_file *file, uint64_t header_most,
+                      struct cairn_problem *why)
+{
+    const struct input *in = &file->in;
     uint8_t first[LENGTH_SIZE] = {0};
     struct buf start = {0};
-    int err = input_read(in, 0, first, sizeof first, why);
+    json_t *header = NULL;
+    const size_t begin = in->size < sizeof first ? (size_t)in->size : sizeof first;
+    int err = input_read(in, 0, first, begin, why);
 
     if (!err) {
-        err = safetensors_data_at(first, in->size, in->path, data_at, why);
+        err = safetensors_data_at(first, in->size, in->path, &file->data_at, why);
     }
-    if (!err && header_most > 0 && *data_at > header_most) {
+    if (!err && header_most > 0 && file->data_at > header_most) {
         err = problem_set(why, CAIRN_ERR_REFUSED, "write only the model's tensors",
                           "%s: a header of %" PRIu64 " bytes; this model's has no more than %" PRIu64,
-                          in->path, *data_at, header_most);
+                          in->path, file->data_at, header_most);
     }
     if (!err) {
-        err = input_append(in, 0, (size_t)*data_at, &start, why);
+        err = input_append(in, 0, (size_t)file->data_at, &start, why);
     }
     if (!err) {
-        err = safetensors_parse_shape(buf_span(&start), in->size, in->path, found, why);
+        err = parse_start(buf_span(&start), in->size, in->path, &file->found, &header, why);
     }
+    if (!err) {
+        err = take_metadata(file, header, why);
+    }
+    json_decref(header);
     buf_release(&start);
     return err;
 }
 
-static const struct model_tensor *find_name(const struct model_shape *shape, const char *name)
-{
-    for (size_t t = 0; t < shape->n_tensors; t++) {
-        if (strcmp(shape->tensors[t].name, name) == 0) {
-            return &shape->tensors[t];
-        }
-    }
-    return NULL;
-}
-
-/* Names in a shape are all different: as many tensors, each of which is found, are the same ones. */
-static int check_same(const char *path, const struct model_shape *shape,
-                      const struct model_shape *found, struct cairn_problem *why)
-{
-    static const char hint[] = "give a file of the model that is trained";
-
-    for (size_t t = 0; t < shape->n_tensors; t++) {
-        const struct model_tensor *wanted = &shape->tensors[t];
-        const struct model_tensor *there = find_name(found, wanted->name);
-        if (there == NULL) {
-            return problem_set(why, CAIRN_ERR_REFUSED, hint, "%s has no tensor \"%s\"", path,
-                               wanted->name);
-        }
-        if (there->n_dims != wanted->n_dims ||
-            memcmp(there->dims, wanted->dims, sizeof wanted->dims) != 0) {
-            return problem_set(why, CAIRN_ERR_REFUSED, hint,
-                               "%s: tensor \"%s\" has another shape than the model's, %zu "
-                               "elements, not %zu", path, wanted->name, there->count, wanted->count);
-        }
-    }
-    if (found->n_tensors != shape->n_tensors) {
-        return problem_set(why, CAIRN_ERR_REFUSED, hint, "%s has %zu tensors, the model has %zu",
-                           path, found->n_tensors, shape->n_tensors);
-    }
-    return 0;
-}
-
-/* Where each tensor of the wanted shape lies among the file's. */
+/* Where each tensor of the wanted shape is among the file's. */
 static int place_tensors(struct safetensors_file *file, struct cairn_problem *why)
 {
     file->at = size_alloc_array(file->shape->n_tensors + 1, sizeof *file->at); /* never of size 0 */
@@ -501,7 +593,8 @@ static int place_tensors(struct safetensors_file *file, struct cairn_problem *wh
         return problem_set(why, CAIRN_ERR_NO_MEMORY, NULL, "%s: no memory", file->in.path);
     }
     for (size_t t = 0; t < file->shape->n_tensors; t++) {
-        file->at[t] = find_name(&file->found, file->shape->tensors[t].name)->offset;
+        file->at[t] = (size_t)(model_shape_named(&file->found, file->shape->tensors[t].name) -
+                               file->found.tensors);
     }
     return 0;
 }
@@ -517,16 +610,36 @@ int safetensors_open(struct safetensors_file *file, const char *path,
         return err;
     }
     file->open = true;
-    err = read_shape(&file->in, header_most, &file->found, &file->data_at, why);
+    err = read_start(file, header_most, why);
     file->shape = shape ? shape : &file->found;
     if (!err && shape) {
-        err = check_same(path, shape, &file->found, why);
+        err = model_shape_same(shape, &file->found, path, why);
     }
     if (!err) {
         err = place_tensors(file, why);
     }
     if (err) {
         safetensors_close(file);
+    }
+    return err;
+}
+
+int safetensors_read_floats(const struct input *in, uint64_t at, enum model_dtype dtype, size_t n,
+                            float *out, struct cairn_problem *why)
+{
+    const size_t size = model_dtype_size(dtype);
+    uint8_t bytes[BLOCK * sizeof(double)];
+    int err = 0;
+
+    if (dtype == MODEL_F32) {
+        return input_read(in, at, out, n * size, why);
+    }
+    for (size_t done = 0, here; !err && done < n; done += here) {
+        here = n - done < BLOCK ? n - done : BLOCK;
+        err = input_read(in, at + size * (uint64_t)done, bytes, here * size, why);
+        if (!err) {
+            model_dtype_to_floats(dtype, bytes, here, out + done);
+        }
     }
     return err;
 }
@@ -539,11 +652,47 @@ int safetensors_read_run(const struct safetensors_file *file, size_t first, size
     for (size_t done = 0, here; !err && done < n; done += here) {
         const struct model_tensor *tensor = model_shape_find(file->shape, first + done);
         const size_t inside = first + done - tensor->offset;
-        const size_t element = file->at[tensor - file->shape->tensors] + inside;
+
+        const struct model_tensor *in_file =
+            &file->found.tensors[file->at[tensor - file->shape->tensors]];
+        const uint64_t byte = in_file->byte + model_dtype_size(in_file->dtype) * (uint64_t)inside;
 
         here = tensor->count - inside < n - done ? tensor->count - inside : n - done;
-        err = input_read(&file->in, file->data_at + sizeof *out * (uint64_t)element, out + done,
-                         here * sizeof *out, why);
+        err = safetensors_read_floats(&file->in, file->data_at + byte, in_file->dtype, here,
+                                      out + done, why);
+    }
+    return err;
+}
+
+static int read_words_of(const struct safetensors_file *file, const struct model_tensor *tensor,
+                         uint64_t *out, struct cairn_problem *why)
+{
+    const size_t size = model_dtype_size(tensor->dtype);
+    uint8_t bytes[BLOCK * sizeof *out];
+    int err = 0;
+
+    for (size_t at = 0, n; !err && at < tensor->count; at += n) {
+        n = tensor->count - at < BLOCK ? tensor->count - at : BLOCK;
+        err = input_read(&file->in, file->data_at + tensor->byte + size * (uint64_t)at, bytes,
+                         n * size, why);
+        if (!err && !model_dtype_to_words(tensor->dtype, bytes, n, out + at)) {
+            err = problem_set(why, CAIRN_ERR_DATA, hint_broken,
+                              "%s: tensor \"%s\" of dtype %s has a value that is neither 0 nor 1",
+                              file->in.path, tensor->name, model_dtype_name(tensor->dtype));
+        }
+    }
+    return err;
+}
+
+int safetensors_read_words(const struct safetensors_file *file, uint64_t *words,
+                           struct cairn_problem *why)
+{
+    int err = 0;
+
+    for (size_t t = 0; !err && t < file->shape->n_carried; t++) {
+        const struct model_tensor *to = &file->shape->carried[t];
+        err = read_words_of(file, model_shape_named(&file->found, to->name), words + to->offset,
+                            why);
     }
     return err;
 }
@@ -555,6 +704,8 @@ void safetensors_close(struct safetensors_file *file)
     }
     model_shape_release(&file->found);
     free(file->at);
+    free((void *)(uintptr_t)file->metadata.pairs);
+    json_decref(file->keeps);
     *file = (struct safetensors_file){0};
 }
 
@@ -568,7 +719,7 @@ int safetensors_read(const char *path, const struct model_shape *shape, float *m
         return err;
     }
     err = safetensors_read_run(&file, 0, shape->n_params, model, why);
-    if (err) {
+    if (err && shape->n_params > 0) {
         memset(model, 0, shape->n_params * sizeof *model);
     }
     safetensors_close(&file);

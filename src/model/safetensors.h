@@ -4,6 +4,8 @@
 
 #include <stdbool.h>
 
+#include <jansson.h>
+
 #include "buf.h"
 #include "input.h"
 #include "shape.h"
@@ -12,22 +14,36 @@
  * safetensors: u64 header length, JSON header, then the tensors' bytes.
  * Read strictly: header at most 100 MB and valid JSON without duplicate names,
  * no gap, no overlap, nothing behind, shape times dtype size equal to the range.
- * This floor reads and writes dtype F32 only; any other is refused by name.
+ * All types of dtype.h; any other (8-bit floats, complex numbers) is refused by name.
+ * Source: the format's description in its reference implementation, https://github.com/huggingface/safetensors
  */
 
+/** What may be said of a model beside its tensors: `__metadata__`, an object of texts. Kept, never read. */
+struct safetensors_metadata {
+    const char *const *pairs; /* key, value, key, value, ...; UTF-8; borrowed */
+    size_t n_pairs;
+};
+
 /**
- * Write a model, whole or not at all, in the memory of its header.
- * @param metadata_pairs  key, value, key, value, ...: 2 * n_metadata_pairs texts in UTF-8 that
- *                        become `__metadata__`; NULL when there are none
+ * Write a model, whole or not at all, in the memory of its header: the tensors in their places, each in its own
+ * dtype (model_dtype_from_floats rounds).
+ * @param words     shape->n_words; NULL when there are none
+ * @param metadata  NULL for none
  * @retval CAIRN_ERR_STORAGE, CAIRN_ERR_NO_MEMORY
- * @retval CAIRN_ERR_DATA  a name that the format does not allow
+ * @retval CAIRN_ERR_DATA  a name that the format does not allow, or a word that its tensor's dtype
+ *                         cannot hold
  */
+CAIRN_MUST_CHECK int safetensors_write_all(const char *path, const struct model_shape *shape,
+                                           const float *model, const uint64_t *words,
+                                           const struct safetensors_metadata *metadata,
+                                           struct cairn_problem *why);
+/** The same of a model without integers. @param metadata_pairs  2 * n_metadata_pairs texts */
 CAIRN_MUST_CHECK int safetensors_write(const char *path, const struct model_shape *shape,
                                        const float *model, const char *const *metadata_pairs,
                                        size_t n_metadata_pairs, struct cairn_problem *why);
 /**
  * Read a file into a model that is there, tensor by tensor: the file holds just the tensors of
- * `shape`, with the same shapes, in any order.
+ * `shape` (model_shape_same), in any order; those of floats are read.
  * @param[out] model  shape->n_params; untouched when the file is refused for what its header says,
  *                    zeros when reading fails later
  * @retval CAIRN_ERR_DATA  not there or unreadable, each fault named with its tensor
@@ -35,17 +51,20 @@ CAIRN_MUST_CHECK int safetensors_write(const char *path, const struct model_shap
  */
 CAIRN_MUST_CHECK int safetensors_read(const char *path, const struct model_shape *shape,
                                       float *model, struct cairn_problem *why);
+
 /**
- * A file that is read in runs of a model that is there: what is needed of one that is larger than
- * memory. Owner: safetensors_close, also after a failure; zero-initialised is closed.
+ * A file that is read in runs, of its own shape or of a model's that is there: what is needed of one that is
+ * larger than memory. Owner: safetensors_close, also after a failure; zero-initialised is closed.
  */
 struct safetensors_file {
     struct input in;
     bool open;
-    struct model_shape found; /* of the file, in the order of its bytes */
+    struct model_shape found;        /* of the file, in the order of its bytes */
     const struct model_shape *shape; /* in which runs are counted; `found` where none was given */
-    size_t *at;                      /* of each tensor of `shape`: its first element in the file's order */
+    size_t *at;                      /* of each tensor of shape->tensors: its number in found.tensors */
     uint64_t data_at;
+    struct safetensors_metadata metadata;
+    json_t *keeps; /* what the metadata's texts are in */
 };
 /**
  * @param path   borrowed as long as the file is open
@@ -56,14 +75,23 @@ struct safetensors_file {
 CAIRN_MUST_CHECK int safetensors_open(struct safetensors_file *file, const char *path,
                                       const struct model_shape *shape, uint64_t header_most,
                                       struct cairn_problem *why);
-/** Flattened elements first .. first+n-1 of `shape`. @retval CAIRN_ERR_DATA shortened meanwhile */
+/** Flattened elements first .. first+n-1 of `shape`, from whatever dtype. @retval CAIRN_ERR_DATA shortened meanwhile */
 CAIRN_MUST_CHECK int safetensors_read_run(const struct safetensors_file *file, size_t first,
                                           size_t n, float *out, struct cairn_problem *why);
+/** All its integers. @param[out] words  shape->n_words
+ * @retval CAIRN_ERR_DATA  shortened meanwhile, or a BOOL that is neither 0 nor 1 */
+CAIRN_MUST_CHECK int safetensors_read_words(const struct safetensors_file *file, uint64_t *words,
+                                            struct cairn_problem *why);
 void safetensors_close(struct safetensors_file *file);
+/** n elements of a type of floats that lie at byte `at` of a file. @retval CAIRN_ERR_DATA */
+CAIRN_MUST_CHECK int safetensors_read_floats(const struct input *in, uint64_t at,
+                                             enum model_dtype dtype, size_t n, float *out,
+                                             struct cairn_problem *why);
 
 /**
- * Read a model from bytes. *shape and *model are the caller's (model_shape_release, free). Tensors
- * are flattened in the order of their bytes, whatever the order of their names in the header.
+ * Read the floats of a model from bytes. *shape and *model are the caller's (model_shape_release,
+ * free). Tensors are flattened in the order of their bytes, whatever the order of their names in
+ * the header.
  * @param name  for messages
  * @retval CAIRN_ERR_DATA  each fault named with its tensor
  */
@@ -77,7 +105,7 @@ CAIRN_MUST_CHECK int safetensors_data_at(const uint8_t first[8], uint64_t size, 
                                          uint64_t *data_at, struct cairn_problem *why);
 /**
  * Read only the shape: for files that are larger than memory. All checks of safetensors_parse.
- * Element i of the flattened model lies at byte data_at + 4 i, float32 little-endian.
+ * A tensor's first element lies at byte data_at + its `byte`.
  * @param start  the file's first safetensors_data_at bytes
  * @param size   of the whole file
  * @param shape  the caller's, model_shape_release; untouched on failure
@@ -86,7 +114,7 @@ CAIRN_MUST_CHECK int safetensors_data_at(const uint8_t first[8], uint64_t size, 
 CAIRN_MUST_CHECK int safetensors_parse_shape(struct span start, uint64_t size, const char *name,
                                              struct model_shape *shape, struct cairn_problem *why);
 /**
- * Append the bytes that come before the tensors', which follow in the shape's order.
+ * Append the bytes that come before the tensors', which follow in the order of their places, each in its dtype.
  * @retval CAIRN_ERR_NO_MEMORY; CAIRN_ERR_DATA a name that the format does not allow
  */
 CAIRN_MUST_CHECK int safetensors_header(const struct model_shape *shape,

@@ -10,14 +10,26 @@
 
 #include "sizes.h"
 
-static bool name_taken(const struct model_shape *shape, const char *name)
+static const struct model_tensor *named_in(const struct model_tensor *list, size_t n,
+                                           const char *name)
 {
-    for (size_t t = 0; t < shape->n_tensors; t++) {
-        if (strcmp(shape->tensors[t].name, name) == 0) {
-            return true;
+    for (size_t t = 0; t < n; t++) {
+        if (strcmp(list[t].name, name) == 0) {
+            return &list[t];
         }
     }
-    return false;
+    return NULL;
+}
+
+const struct model_tensor *model_shape_named(const struct model_shape *shape, const char *name)
+{
+    const struct model_tensor *found = named_in(shape->tensors, shape->n_tensors, name);
+    return found != NULL ? found : named_in(shape->carried, shape->n_carried, name);
+}
+
+static size_t places(const struct model_shape *shape)
+{
+    return shape->n_tensors + shape->n_carried;
 }
 
 static int check_name(const struct model_shape *shape, const char *name, struct cairn_problem *why)
@@ -26,13 +38,13 @@ static int check_name(const struct model_shape *shape, const char *name, struct 
 
     if (length == 0) {
         return problem_set(why, CAIRN_ERR_DATA, "give every tensor a name",
-                           "tensor %zu has an empty name", shape->n_tensors);
+                           "tensor %zu has an empty name", places(shape));
     }
     if (length >= MODEL_NAME_SIZE) {
         return problem_set(why, CAIRN_ERR_DATA, "rename it", "tensor name \"%.40s...\" has %zu "
                            "bytes; at most %d are possible", name, length, MODEL_NAME_SIZE - 1);
     }
-    if (name_taken(shape, name)) {
+    if (model_shape_named(shape, name) != NULL) {
         return problem_set(why, CAIRN_ERR_DATA, "tensors are told apart by their names",
                            "two tensors are called \"%s\"", name);
     }
@@ -54,36 +66,26 @@ static bool count_elements(const uint64_t *dims, unsigned n_dims, size_t *out)
     return true;
 }
 
-/* Room for one more. The capacity is the next power of two above n_tensors, so it is not stored. */
-static int grow(struct model_shape *shape)
+/* Room for one more in a list of n. The capacity is the next power of two above n, so it is not stored. */
+static int grow(struct model_tensor **list, size_t n)
 {
-    size_t n = shape->n_tensors;
     struct model_tensor *larger;
 
     if ((n & (n - 1)) != 0) {
         return 0;
     }
-    larger = realloc(shape->tensors, (n == 0 ? 1 : 2 * n) * sizeof *larger);
+    larger = realloc(*list, (n == 0 ? 1 : 2 * n) * sizeof *larger);
     if (!larger) {
         return CAIRN_ERR_NO_MEMORY;
     }
-    shape->tensors = larger;
+    *list = larger;
     return 0;
 }
 
-int model_shape_add(struct model_shape *shape, const char *name, const uint64_t *dims,
-                    unsigned n_dims, struct cairn_problem *why)
+static int check_limits(const struct model_shape *shape, const char *name, unsigned n_dims,
+                        struct cairn_problem *why)
 {
-    struct model_tensor *tensor;
-    size_t count;
-    size_t total;
-    size_t bytes;
-    int err = check_name(shape, name, why);
-
-    if (err) {
-        return err;
-    }
-    if (shape->n_tensors == MODEL_MAX_TENSORS) {
+    if (places(shape) == MODEL_MAX_TENSORS) {
         return problem_set(why, CAIRN_ERR_DATA, "merge tensors", "more than %d tensors",
                            MODEL_MAX_TENSORS);
     }
@@ -92,27 +94,87 @@ int model_shape_add(struct model_shape *shape, const char *name, const uint64_t 
                            "tensor \"%s\" has %u dimensions; at most %d are possible", name, n_dims,
                            MODEL_MAX_DIMS);
     }
-    if (!count_elements(dims, n_dims, &count) || !size_add(shape->n_params, count, &total) ||
-        !size_mul(total, sizeof(float), &bytes)) {
+    return 0;
+}
+
+/* What the shape comes to with `count` more elements; false when memory cannot hold it, in whatever type. */
+static bool add_sizes(const struct model_shape *shape, enum model_dtype dtype, size_t count,
+                      struct model_shape *larger)
+{
+    const bool floats = model_dtype_is_float(dtype);
+    size_t *total = floats ? &larger->n_params : &larger->n_words;
+    size_t own, bytes, held;
+    *larger = *shape;
+    if (!size_add(*total, count, total) || !size_mul(*total, floats ? sizeof(float) : sizeof(uint64_t), &held) ||
+        !size_mul(count, model_dtype_size(dtype), &own) ||
+        !size_add((size_t)shape->n_bytes, own, &bytes)) {
+        return false;
+    }
+    larger->n_bytes = bytes;
+    return true;
+}
+
+int model_shape_add_typed(struct model_shape *shape, const char *name, enum model_dtype dtype,
+                          const uint64_t *dims, unsigned n_dims, struct cairn_problem *why)
+{
+    const bool floats = model_dtype_is_float(dtype);
+    struct model_shape larger;
+    size_t count;
+    int err = check_name(shape, name, why);
+
+    if (!err) {
+        err = check_limits(shape, name, n_dims, why);
+    }
+    if (err) {
+        return err;
+    }
+    if (!count_elements(dims, n_dims, &count) || !add_sizes(shape, dtype, count, &larger)) {
         return problem_set(why, CAIRN_ERR_DATA, "check its dimensions",
                            "the dimensions of tensor \"%s\" multiply to more than memory can hold",
                            name);
     }
-    if (grow(shape)) {
+    if (grow(floats ? &shape->tensors : &shape->carried,
+             floats ? shape->n_tensors : shape->n_carried)) {
         return problem_set(why, CAIRN_ERR_NO_MEMORY, NULL, "no memory for the list of tensors");
     }
-    tensor = &shape->tensors[shape->n_tensors];
+    struct model_tensor *tensor =
+        floats ? &shape->tensors[shape->n_tensors] : &shape->carried[shape->n_carried];
     memset(tensor, 0, sizeof *tensor);
-    memcpy(tensor->name, name, strlen(name) + 1);
     tensor->n_dims = n_dims;
+    tensor->offset = floats ? shape->n_params : shape->n_words;
+    tensor->count = count;
+    tensor->dtype = dtype;
+    tensor->place = places(shape);
+    tensor->byte = shape->n_bytes;
+    memcpy(tensor->name, name, strlen(name) + 1);
     for (unsigned d = 0; d < n_dims; d++) {
         tensor->dims[d] = dims[d];
     }
-    tensor->offset = shape->n_params;
-    tensor->count = count;
-    shape->n_params = total;
-    shape->n_tensors++;
+    shape->n_params = larger.n_params;
+    shape->n_words = larger.n_words;
+    shape->n_bytes = larger.n_bytes;
+    shape->n_tensors += floats;
+    shape->n_carried += !floats;
     return 0;
+}
+
+int model_shape_add(struct model_shape *shape, const char *name, const uint64_t *dims,
+                    unsigned n_dims, struct cairn_problem *why)
+{
+    return model_shape_add_typed(shape, name, MODEL_F32, dims, n_dims, why);
+}
+
+const struct model_tensor **model_shape_order(const struct model_shape *shape)
+{
+    const struct model_tensor **order =
+        size_alloc_array(places(shape) + 1, sizeof(struct model_tensor *)); /* never of size 0 */
+    for (size_t t = 0; order != NULL && t < shape->n_tensors; t++) {
+        order[shape->tensors[t].place] = &shape->tensors[t];
+    }
+    for (size_t t = 0; order != NULL && t < shape->n_carried; t++) {
+        order[shape->carried[t].place] = &shape->carried[t];
+    }
+    return order;
 }
 
 const struct model_tensor *model_shape_find(const struct model_shape *shape, size_t i)
@@ -136,5 +198,51 @@ const struct model_tensor *model_shape_find(const struct model_shape *shape, siz
 void model_shape_release(struct model_shape *shape)
 {
     free(shape->tensors);
+    free(shape->carried);
     *shape = (struct model_shape){0};
+}
+
+static const char same_hint[] = "give a file of the model that is trained";
+
+static int check_tensor(const struct model_tensor *wanted, const struct model_tensor *there,
+                        const char *name, struct cairn_problem *why)
+{
+    if (there == NULL) {
+        return problem_set(why, CAIRN_ERR_REFUSED, same_hint, "%s has no tensor \"%s\"", name,
+                           wanted->name);
+    }
+    if (there->n_dims != wanted->n_dims ||
+        memcmp(there->dims, wanted->dims, sizeof wanted->dims) != 0) {
+        return problem_set(why, CAIRN_ERR_REFUSED, same_hint,
+                           "%s: tensor \"%s\" has another shape than the model's, %zu elements, "
+                           "not %zu", name, wanted->name, there->count, wanted->count);
+    }
+    if (there->dtype != wanted->dtype && !(model_dtype_is_float(there->dtype) &&
+                                           model_dtype_is_float(wanted->dtype))) {
+        return problem_set(why, CAIRN_ERR_REFUSED, same_hint,
+                           "%s: tensor \"%s\" has dtype %s, the model's has %s", name,
+                           wanted->name, model_dtype_name(there->dtype),
+                           model_dtype_name(wanted->dtype));
+    }
+    return 0;
+}
+
+/* Names in a shape are all different: as many tensors, each of which is found, are the same ones. */
+int model_shape_same(const struct model_shape *wanted, const struct model_shape *found,
+                     const char *name, struct cairn_problem *why)
+{
+    int err = 0;
+    for (size_t t = 0; !err && t < wanted->n_tensors; t++) {
+        const struct model_tensor *tensor = &wanted->tensors[t];
+        err = check_tensor(tensor, model_shape_named(found, tensor->name), name, why);
+    }
+    for (size_t t = 0; !err && t < wanted->n_carried; t++) {
+        const struct model_tensor *tensor = &wanted->carried[t];
+        err = check_tensor(tensor, model_shape_named(found, tensor->name), name, why);
+    }
+    if (!err && places(found) != places(wanted)) {
+        err = problem_set(why, CAIRN_ERR_REFUSED, same_hint, "%s has %zu tensors, the model has %zu",
+                          name, places(found), places(wanted));
+    }
+    return err;
 }

@@ -280,7 +280,8 @@ class Refusals(FilesCase):
         self.assertFalse(os.path.exists(self.path("x")))
 
     def test_models(self):
-        bf16 = b'{"w":{"dtype":"BF16","shape":[2],"data_offsets":[0,4]}}'
+        complex64 = b'{"w":{"dtype":"C64","shape":[1],"data_offsets":[0,8]}}'
+        counter = b'{"w":{"dtype":"I32","shape":[1],"data_offsets":[0,4]}}'
         twice = (b'{"w":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},'
                  b'"w":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}')
         for content, words in (
@@ -295,7 +296,8 @@ class Refusals(FilesCase):
             (npy([4], [0] * 3), ["16 bytes"]),
             (npy([2], [0] * 3), ["8 bytes"]),
             (safetensors({}), ["no parameters"]),
-            (struct.pack("<Q", len(bf16)) + bf16 + bytes(4), ["BF16"]),
+            (struct.pack("<Q", len(complex64)) + complex64 + bytes(8), ["C64"]),
+            (struct.pack("<Q", len(counter)) + counter + bytes(4), ["I32", "only floats"]),
             (struct.pack("<Q", len(twice)) + twice + bytes(4), ["w"]),
             (struct.pack("<Q", 1 << 62) + b"{}", ["header length"]),
             (safetensors({"w": ([2], [0, 0])})[:-1], ["cut off"]),

@@ -108,7 +108,8 @@ static size_t read_records(const uint8_t *bytes, size_t size)
 static struct model_shape *the_shape(void)
 {
     static struct model_tensor tensor = {.name = "w", .n_dims = 1, .dims = {PARAMS}, .count = PARAMS};
-    static struct model_shape shape = {&tensor, 1, PARAMS};
+    static struct model_shape shape = {
+        .tensors = &tensor, .n_tensors = 1, .n_params = PARAMS, .n_bytes = 4 * PARAMS};
     return &shape;
 }
 

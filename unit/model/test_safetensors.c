@@ -126,10 +126,14 @@ static void test_safetensors__duplicate_names(void **state)
 static void test_safetensors__other_dtypes(void **state)
 {
     (void)state;
-    assert_refused("{\"w\":{\"dtype\":\"BF16\",\"shape\":[2],\"data_offsets\":[0,4]}}", 4, "\"w\"",
-                   "BF16");
-    assert_refused("{\"w\":{\"dtype\":\"I64\",\"shape\":[],\"data_offsets\":[0,8]}}", 8, "\"w\"",
-                   "I64");
+    assert_refused("{\"w\":{\"dtype\":\"F8_E4M3\",\"shape\":[4],\"data_offsets\":[0,4]}}", 4,
+                   "\"w\"", "F8_E4M3");
+    assert_refused("{\"w\":{\"dtype\":\"C64\",\"shape\":[],\"data_offsets\":[0,8]}}", 8, "\"w\"",
+                   "C64");
+    assert_refused("{\"w\":{\"dtype\":\"BF16\",\"shape\":[2],\"data_offsets\":[0,8]}}", 8, "\"w\"",
+                   "2 elements of 2 bytes");
+    assert_refused("{\"w\":{\"dtype\":\"I64\",\"shape\":[2],\"data_offsets\":[0,8]}}", 8, "\"w\"",
+                   "2 elements of 8 bytes");
 }
 
 static void test_safetensors__shape_does_not_fit(void **state)
@@ -514,6 +518,147 @@ static void test_safetensors__shape_alone(void **state)
     buf_release(&file);
 }
 
+static void add_typed(struct model_shape *shape, const char *name, enum model_dtype dtype,
+                      uint64_t count)
+{
+    assert_int_equal(
+        model_shape_add_typed(shape, name, dtype, &count, count == 1 ? 0 : 1, NULL), 0);
+}
+
+/* A model as a training program leaves it: halves, a counter, a scalar, a mask, nothing at all. */
+static void make_mixed(struct model_shape *shape)
+{
+    add_typed(shape, "weight", MODEL_F16, 3);
+    add_typed(shape, "steps", MODEL_I64, 1);
+    add_typed(shape, "scale", MODEL_F64, 1);
+    add_typed(shape, "mask", MODEL_BOOL, 3);
+    add_typed(shape, "empty", MODEL_U8, 0);
+    add_typed(shape, "bias", MODEL_BF16, 2);
+    add_typed(shape, "plain", MODEL_F32, 2);
+}
+
+static const float mixed_floats[] = {1.0F, -0.5F, 2.0F, 0.1F, 3.0F, -4.0F, 0x1p-140F, 7.0F};
+static const uint64_t mixed_words[] = {(UINT64_C(1) << 63) - 5, 1, 0, 1};
+
+/* The bytes, worked out by hand from the formats, stand in the order of the tensors. */
+static void test_safetensors__writes_each_dtype(void **state)
+{
+    static const uint8_t expected[] = {
+        0x00, 0x3c, 0x00, 0xb8, 0x00, 0x40,             /* 1, -0.5, 2 */
+        0xfb, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, /* -5 */
+        0x00, 0x00, 0x00, 0xa0, 0x99, 0x99, 0xb9, 0x3f, /* 0.1F as a double */
+        1,    0,    1,    0x40, 0x40, 0x80, 0xc0,       /* the mask; 3, -4 */
+        0x00, 0x02, 0x00, 0x00, 0x00, 0x00, 0xe0, 0x40, /* 2^-140, 7 */
+    };
+    static const char *const pairs[] = {"format", "pt", "made by", "hand"};
+    const struct safetensors_metadata metadata = {pairs, 2};
+    struct model_shape shape = {0};
+    struct safetensors_file file;
+    struct buf bytes = {0};
+    struct cairn_problem why = {0};
+    float floats[8];
+    uint64_t words[4];
+    (void)state;
+    make_mixed(&shape);
+    assert_int_equal(shape.n_params, 8);
+    assert_int_equal(shape.n_words, 4);
+    assert_int_equal(
+        safetensors_write_all(path, &shape, mixed_floats, mixed_words, &metadata, &why), 0);
+    assert_int_equal(file_read(path, 1 << 16, &bytes, &why), 0);
+    assert_memory_equal(bytes.data + bytes.size - sizeof expected, expected, sizeof expected);
+
+    assert_int_equal(safetensors_open(&file, path, NULL, 0, &why), 0);
+    assert_int_equal(file.metadata.n_pairs, 2);
+    for (size_t i = 0; i < 4; i++) {
+        assert_string_equal(file.metadata.pairs[i], pairs[i]);
+    }
+    assert_int_equal(safetensors_read_run(&file, 0, 8, floats, &why), 0);
+    assert_memory_equal(floats, mixed_floats, sizeof floats);
+    assert_int_equal(safetensors_read_run(&file, 3, 2, floats, &why), 0);
+    assert_memory_equal(floats, mixed_floats + 3, 2 * sizeof *floats);
+    assert_int_equal(safetensors_read_words(&file, words, &why), 0);
+    assert_memory_equal(words, mixed_words, sizeof words);
+    for (size_t t = 0; t < shape.n_tensors; t++) {
+        assert_memory_equal(&file.found.tensors[t], &shape.tensors[t], sizeof *shape.tensors);
+    }
+    for (size_t t = 0; t < shape.n_carried; t++) {
+        assert_memory_equal(&file.found.carried[t], &shape.carried[t], sizeof *shape.carried);
+    }
+    safetensors_close(&file);
+    buf_release(&bytes);
+    model_shape_release(&shape);
+}
+
+/* A float may come in another type, an integer may not, and neither for the other. */
+static void test_safetensors__into_a_model_of_other_dtypes(void **state)
+{
+    struct model_shape shape = {0}, wanted = {0}, longer = {0}, floats = {0};
+    struct safetensors_file file;
+    struct cairn_problem why = {0};
+    float model[8];
+    uint64_t words[4];
+    (void)state;
+    make_mixed(&shape);
+    assert_int_equal(safetensors_write_all(path, &shape, mixed_floats, mixed_words, NULL, &why), 0);
+    add_typed(&wanted, "mask", MODEL_BOOL, 3);
+    add_typed(&wanted, "plain", MODEL_F32, 2);
+    add_typed(&wanted, "bias", MODEL_F32, 2);
+    add_typed(&wanted, "steps", MODEL_I64, 1);
+    add_typed(&wanted, "scale", MODEL_F16, 1);
+    add_typed(&wanted, "weight", MODEL_F64, 3);
+    add_typed(&wanted, "empty", MODEL_U8, 0);
+    assert_int_equal(safetensors_open(&file, path, &wanted, 0, &why), 0);
+    assert_int_equal(safetensors_read_run(&file, 0, 8, model, &why), 0);
+    assert_int_equal(safetensors_read_words(&file, words, &why), 0);
+    safetensors_close(&file);
+    static const float in_order[] = {0x1p-140F, 7.0F, 3.0F, -4.0F, 0.1F, 1.0F, -0.5F, 2.0F};
+    assert_memory_equal(model, in_order, sizeof in_order);
+    assert_memory_equal(words, mixed_words + 1, 3 * sizeof *words);
+    assert_int_equal(words[3], mixed_words[0]);
+
+    for (size_t t = 0; t < wanted.n_carried; t++) {
+        if (strcmp(wanted.carried[t].name, "steps") == 0) {
+            wanted.carried[t].dtype = MODEL_U64;
+        }
+    }
+    assert_int_equal(safetensors_open(&file, path, &wanted, 0, &why), CAIRN_ERR_REFUSED);
+    assert_non_null(strstr(why.what, "tensor \"steps\" has dtype I64, the model's has U64"));
+    add_typed(&floats, "mask", MODEL_F32, 3);
+    assert_int_equal(safetensors_open(&file, path, &floats, 0, &why), CAIRN_ERR_REFUSED);
+    assert_non_null(strstr(why.what, "dtype BOOL, the model's has F32"));
+    add_typed(&longer, "mask", MODEL_BOOL, 2);
+    assert_int_equal(safetensors_open(&file, path, &longer, 0, &why), CAIRN_ERR_REFUSED);
+    assert_int_equal(safetensors_open(&file, path, NULL, 40, &why), CAIRN_ERR_REFUSED);
+    assert_non_null(strstr(why.what, "a header of"));
+    model_shape_release(&shape);
+    model_shape_release(&wanted);
+    model_shape_release(&floats);
+    model_shape_release(&longer);
+}
+
+static void test_safetensors__a_bool_is_0_or_1(void **state)
+{
+    struct model_shape shape = {0};
+    struct safetensors_file file;
+    struct buf bytes = {0};
+    struct cairn_problem why = {0};
+    uint64_t words[2] = {1, 0};
+    (void)state;
+    add_typed(&shape, "mask", MODEL_BOOL, 2);
+    assert_int_equal(safetensors_write_all(path, &shape, NULL, words, NULL, &why), 0);
+    assert_int_equal(file_read(path, 1 << 16, &bytes, &why), 0);
+    bytes.data[bytes.size - 1] = 2;
+    assert_int_equal(file_rewrite(path, bytes.data, bytes.size, 0644, &why), 0);
+    assert_int_equal(safetensors_open(&file, path, NULL, 0, &why), 0);
+    assert_int_equal(safetensors_read_words(&file, words, &why), CAIRN_ERR_DATA);
+    assert_non_null(strstr(why.what, "\"mask\""));
+    safetensors_close(&file);
+    words[0] = 2;
+    assert_int_equal(safetensors_write_all(path, &shape, NULL, words, NULL, &why), CAIRN_ERR_DATA);
+    buf_release(&bytes);
+    model_shape_release(&shape);
+}
+
 int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(test_safetensors__##name, setup, teardown)
@@ -533,6 +678,9 @@ int main(void)
         CASE(write_fails_whole),
         CASE(read_into_a_model),
         CASE(read_refuses_other_models),
+        CASE(writes_each_dtype),
+        CASE(into_a_model_of_other_dtypes),
+        CASE(a_bool_is_0_or_1),
         cmocka_unit_test(test_safetensors__shape_alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
