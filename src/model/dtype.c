@@ -5,6 +5,7 @@
  */
 #include "dtype.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "le.h"
@@ -161,12 +162,15 @@ void model_dtype_to_floats(enum model_dtype dtype, const uint8_t *bytes, size_t 
     }
 }
 
-void model_dtype_from_floats(enum model_dtype dtype, const float *values, size_t n, uint8_t *bytes)
+bool model_dtype_from_floats(enum model_dtype dtype, const float *values, size_t n, uint8_t *bytes)
 {
     const size_t size = dtypes[dtype].size;
+    bool fit = true;
     for (size_t i = 0; i < n; i++) {
         from_float(dtype, values[i], bytes + size * i);
+        fit = fit && (isinf(values[i]) || !isinf(to_float(dtype, bytes + size * i)));
     }
+    return fit;
 }
 
 /* ---- integers ---- */

@@ -43,8 +43,9 @@ bool model_dtype_is_float(enum model_dtype dtype);
 /** n elements of a float type to float32: exact for F16 and BF16, to nearest, ties to even, for F64.
  * A finite F64 beyond float32 becomes infinite. `bytes` may be unaligned. */
 void model_dtype_to_floats(enum model_dtype dtype, const uint8_t *bytes, size_t n, float *out);
-/** And back, to nearest, ties to even (IEEE 754): what is too large becomes infinite, NaN stays NaN. */
-void model_dtype_from_floats(enum model_dtype dtype, const float *values, size_t n, uint8_t *bytes);
+/** And back, to nearest, ties to even (IEEE 754): what is too large becomes infinite, NaN stays NaN.
+ * @return false: a finite value was too large */
+bool model_dtype_from_floats(enum model_dtype dtype, const float *values, size_t n, uint8_t *bytes);
 /** n elements of an integer type to words.
  * @return false: a BOOL that is neither 0 nor 1 */
 bool model_dtype_to_words(enum model_dtype dtype, const uint8_t *bytes, size_t n, uint64_t *out);

@@ -131,6 +131,13 @@ int safetensors_header(const struct model_shape *shape, const char *const *metad
     return err;
 }
 
+static int cannot_hold(const struct model_tensor *tensor, struct cairn_problem *why)
+{
+    return problem_set(why, CAIRN_ERR_DATA, "give the tensor a wider dtype",
+                       "tensor \"%s\" has a value that dtype %s cannot hold", tensor->name,
+                       model_dtype_name(tensor->dtype));
+}
+
 static int write_words(struct file_draft *draft, const struct model_tensor *tensor,
                        const uint64_t *words, struct cairn_problem *why)
 {
@@ -140,9 +147,7 @@ static int write_words(struct file_draft *draft, const struct model_tensor *tens
     for (size_t at = 0, n; !err && at < tensor->count; at += n) {
         n = tensor->count - at < BLOCK ? tensor->count - at : BLOCK;
         if (!model_dtype_from_words(tensor->dtype, words + at, n, bytes)) {
-            return problem_set(why, CAIRN_ERR_DATA, NULL,
-                               "tensor \"%s\" has a value that dtype %s cannot hold", tensor->name,
-                               model_dtype_name(tensor->dtype));
+            return cannot_hold(tensor, why);
         }
         err = file_draft_write(draft, bytes, n * model_dtype_size(tensor->dtype), why);
     }
@@ -160,7 +165,9 @@ static int write_floats(struct file_draft *draft, const struct model_tensor *ten
     }
     for (size_t at = 0, n; !err && at < tensor->count; at += n) {
         n = tensor->count - at < BLOCK ? tensor->count - at : BLOCK;
-        model_dtype_from_floats(tensor->dtype, values + at, n, bytes);
+        if (!model_dtype_from_floats(tensor->dtype, values + at, n, bytes)) {
+            return cannot_hold(tensor, why);
+        }
         err = file_draft_write(draft, bytes, n * model_dtype_size(tensor->dtype), why);
     }
     return err;

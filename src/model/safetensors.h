@@ -30,8 +30,8 @@ struct safetensors_metadata {
  * @param words     shape->n_words; NULL when there are none
  * @param metadata  NULL for none
  * @retval CAIRN_ERR_STORAGE, CAIRN_ERR_NO_MEMORY
- * @retval CAIRN_ERR_DATA  a name that the format does not allow, or a word that its tensor's dtype
- *                         cannot hold
+ * @retval CAIRN_ERR_DATA  a name that the format does not allow, or a value that its tensor's dtype cannot
+ *                         hold: no file is written then
  */
 CAIRN_MUST_CHECK int safetensors_write_all(const char *path, const struct model_shape *shape,
                                            const float *model, const uint64_t *words,

@@ -246,3 +246,49 @@ int model_shape_same(const struct model_shape *wanted, const struct model_shape 
     }
     return err;
 }
+
+static struct model_tensor *copy_like(const struct model_tensor *list, size_t n,
+                                      const struct model_shape *found)
+{
+    struct model_tensor *copy = size_alloc_array(n + 1, sizeof *copy); /* never of size 0 */
+    for (size_t t = 0; copy != NULL && t < n; t++) {
+        const struct model_tensor *there = model_shape_named(found, list[t].name);
+        copy[t] = list[t];
+        copy[t].dtype = there->dtype;
+        copy[t].place = there->place;
+        copy[t].byte = there->byte;
+    }
+    return copy;
+}
+
+int model_shape_like(const struct model_shape *shape, const struct model_shape *found,
+                     struct model_shape *out, struct cairn_problem *why)
+{
+    struct model_shape like = *shape;
+    like.n_bytes = found->n_bytes;
+    like.tensors = copy_like(shape->tensors, shape->n_tensors, found);
+    like.carried = copy_like(shape->carried, shape->n_carried, found);
+    if (like.tensors == NULL || like.carried == NULL) {
+        model_shape_release(&like);
+        return problem_set(why, CAIRN_ERR_NO_MEMORY, NULL, "no memory for the list of tensors");
+    }
+    *out = like;
+    return 0;
+}
+
+int model_shape_widen(struct model_shape *shape, struct cairn_problem *why)
+{
+    const struct model_tensor **order = model_shape_order(shape);
+    if (order == NULL) {
+        return problem_set(why, CAIRN_ERR_NO_MEMORY, NULL, "no memory for the list of tensors");
+    }
+    shape->n_bytes = 0;
+    for (size_t place = 0; place < places(shape); place++) {
+        struct model_tensor *tensor = (struct model_tensor *)(uintptr_t)order[place];
+        tensor->dtype = model_dtype_is_float(tensor->dtype) ? MODEL_F32 : tensor->dtype;
+        tensor->byte = shape->n_bytes;
+        shape->n_bytes += tensor->count * model_dtype_size(tensor->dtype);
+    }
+    free(order);
+    return 0;
+}

@@ -74,5 +74,16 @@ void model_shape_release(struct model_shape *shape);
 CAIRN_MUST_CHECK int model_shape_same(const struct model_shape *wanted,
                                       const struct model_shape *found, const char *name,
                                       struct cairn_problem *why);
+/**
+ * `shape`, flattened as it is, with the types and places that its tensors have in `found`, for which
+ * model_shape_same holds.
+ * @param[out] out  the caller's, model_shape_release; untouched on failure
+ * @retval CAIRN_ERR_NO_MEMORY
+ */
+CAIRN_MUST_CHECK int model_shape_like(const struct model_shape *shape,
+                                      const struct model_shape *found, struct model_shape *out,
+                                      struct cairn_problem *why);
+/** Make all its floats F32, in the places where they are. @retval CAIRN_ERR_NO_MEMORY  unchanged */
+CAIRN_MUST_CHECK int model_shape_widen(struct model_shape *shape, struct cairn_problem *why);
 
 #endif

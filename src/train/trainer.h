@@ -37,6 +37,13 @@ struct trainer {
     bool needs_model;                /* false: a client need not keep the model that it is sent */
     bool by_run;                     /* it tells its update run by run instead of a trained model */
     uint64_t deadline_ns; /* its holder's: when the next training must be done, monotonic; 0 = no limit */
+    /**
+     * Of a model with integers (shape.h), else NULL and 0; the trainer's. `initial` and `train` leave
+     * them here, and the holder puts those of the round's model here before it calls train or evaluate.
+     */
+    uint64_t *words;
+    size_t n_words;
+    const struct model_shape *whole; /* of which only `shape` is shared (shared_trainer.h); NULL = all is */
     void *state;
 
     /** Initial weights from the seed, n_params floats. */
@@ -70,6 +77,14 @@ struct trainer {
                     struct cairn_problem *why);
     /** Add to GET /status what is worth telling of the training. Any thread. May be NULL. */
     void (*status)(struct trainer *self, json_t *into);
+    /**
+     * Write the whole model, with what is not shared, each tensor in its own type, or all floats as float32.
+     * NULL: there is no more to write than `shape` tells.
+     * @retval CAIRN_ERR_DATA  a value that its type cannot hold
+     * @retval CAIRN_ERR_STORAGE
+     */
+    int (*write)(struct trainer *self, const char *path, const float *model, bool as_float32,
+                 struct cairn_problem *why);
     void (*free)(struct trainer *self);
 };
 

@@ -31,7 +31,7 @@ static void test_dtype__names_and_sizes(void **state)
 static uint16_t to_half(enum model_dtype dtype, float value)
 {
     uint8_t bytes[2];
-    model_dtype_from_floats(dtype, &value, 1, bytes);
+    (void)model_dtype_from_floats(dtype, &value, 1, bytes);
     return le_get16(bytes);
 }
 
@@ -140,7 +140,7 @@ static void test_dtype__doubles(void **state)
     memcpy(bytes + 1, doubles, sizeof doubles); /* unaligned */
     model_dtype_to_floats(MODEL_F64, bytes + 1, 5, out);
     assert_memory_equal(out, floats, sizeof floats);
-    model_dtype_from_floats(MODEL_F64, floats, 5, (uint8_t *)back);
+    assert_true(model_dtype_from_floats(MODEL_F64, floats, 5, (uint8_t *)back));
     for (size_t i = 0; i < 5; i++) {
         assert_true(back[i] == (double)floats[i]);
     }
@@ -183,6 +183,9 @@ static void test_dtype__what_does_not_fit(void **state)
     uint8_t bytes[8];
     uint64_t word;
     (void)state;
+    assert_true(model_dtype_from_floats(MODEL_F16, (const float[]){65519.0F, INFINITY, NAN}, 3, bytes));
+    assert_false(model_dtype_from_floats(MODEL_F16, (const float[]){1, -65520.0F, 2}, 3, bytes));
+    assert_false(model_dtype_from_floats(MODEL_BF16, (const float[]){3.4e38F}, 1, bytes));
     assert_false(model_dtype_to_words(MODEL_BOOL, (const uint8_t[]){2}, 1, &word));
     assert_false(model_dtype_from_words(MODEL_BOOL, &(uint64_t){2}, 1, bytes));
     assert_false(model_dtype_from_words(MODEL_U8, &(uint64_t){256}, 1, bytes));

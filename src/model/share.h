@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MODEL_SHARE_H
+#define MODEL_SHARE_H
+
+#include <jansson.h>
+
+#include "shape.h"
+
+/**
+ * Which tensors of a model are shared with the others, and which stay where they are (personal
+ * layers, statistics of a BatchNorm).
+ *
+ * What is shared is a model of its own, in the same order: its floats are averaged and its integers
+ * carried. So whoever averages knows nothing of the rest.
+ */
+struct model_share {
+    const struct model_shape *whole; /* borrowed */
+    struct model_shape shape;        /* its shared floats, each as F32; no integers */
+    size_t *from;                    /* of each of those tensors: its first element in the whole's floats */
+    size_t *words;                   /* of each shared word: its place among the whole's words */
+    size_t n_words;
+    bool all_floats;                 /* both flattened models are the same array */
+};
+
+/** Words are sent in the clear and with one frame, whose size they must not rule; room for the counters
+ * of a few thousand layers. */
+enum { MODEL_MOST_WORDS = 4096 };
+
+/** Is this name meant by the pattern? '*' stands for any characters, '?' for one. */
+bool model_pattern_matches(const char *pattern, const char *name);
+
+/**
+ * @param whole    borrowed
+ * @param include  list of patterns: only what one of them means is shared; NULL or empty: everything
+ * @param exclude  list of patterns: what one of them means is not; NULL or empty: nothing
+ * @retval CAIRN_ERR_CONFIG  a pattern that means no tensor, no float that is left, or more than
+ *                           MODEL_MOST_WORDS integers
+ * @retval CAIRN_ERR_NO_MEMORY
+ */
+CAIRN_MUST_CHECK int model_share_init(struct model_share *share, const struct model_shape *whole,
+                                      const json_t *include, const json_t *exclude,
+                                      struct cairn_problem *why);
+void model_share_release(struct model_share *share);
+
+/**
+ * Shared parameters first .. first+n-1 lie in the whole in runs.
+ * @param[out] at  where the run that begins at `first` lies in the whole's floats
+ * @return its length, 1 .. n
+ */
+size_t model_share_run(const struct model_share *share, size_t first, size_t n, size_t *at);
+/** Shared parameters first .. first+n-1 out of a whole model, and into one. */
+void model_share_gather(const struct model_share *share, const float *whole, size_t first, size_t n,
+                        float *part);
+void model_share_scatter(const struct model_share *share, const float *part, size_t first, size_t n,
+                         float *whole);
+/** The shared words out of all words, and into them. */
+void model_share_gather_words(const struct model_share *share, const uint64_t *whole,
+                              uint64_t *part);
+void model_share_scatter_words(const struct model_share *share, const uint64_t *part,
+                               uint64_t *whole);
+
+#endif

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TRAIN_SHARED_TRAINER_H
+#define TRAIN_SHARED_TRAINER_H
+
+#include <jansson.h>
+
+#include "trainer.h"
+
+/**
+ * A trainer of which only a part of the model is shared (share.h), as a trainer of just that part:
+ * whoever holds it averages what it sees and knows nothing of the rest.
+ *
+ * What is not shared stays in it. At a client it is what the last training has left: personal layers
+ * and statistics go on from round to round, in memory. At an evaluator it is what it was initially.
+ * A training that leaves anything that is not finite changes nothing of it.
+ */
+
+struct train_shared_options {
+    const json_t *include, *exclude; /* as in model_share_init; read at once */
+    bool client;                     /* it trains; else it evaluates */
+    uint64_t seed;                   /* of what a client's own tensors are initially */
+};
+
+/**
+ * @param inner    taken over; on failure it is still the caller's
+ * @param[out] out  may be `inner` itself, when it is a client's and all of its model is shared float32
+ * @retval CAIRN_ERR_CONFIG, CAIRN_ERR_NO_MEMORY
+ */
+CAIRN_MUST_CHECK int train_shared_new(struct trainer *inner,
+                                      const struct train_shared_options *options,
+                                      struct trainer **out, struct cairn_problem *why);
+
+/**
+ * Begin with the model in a file instead: of an evaluator that train_shared_new has made. From then
+ * on a model is written as this file was: its order of tensors, their types, its metadata.
+ * @param path         safetensors
+ * @param[out] shared  the shared floats, shape->n_params; the words are in self->words
+ * @retval CAIRN_ERR_DATA     not there, unreadable, or a value that is not finite
+ * @retval CAIRN_ERR_REFUSED  another model than the trainer's
+ * @retval CAIRN_ERR_NO_MEMORY
+ */
+CAIRN_MUST_CHECK int train_shared_load(struct trainer *self, const char *path, float *shared,
+                                       struct cairn_problem *why);
+
+#endif
