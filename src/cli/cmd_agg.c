@@ -16,7 +16,7 @@
 #include "serve.h"
 
 struct agg_options {
-    const char *listen, *data_dir, *log_dir, *runs_dir;
+    const char *listen, *data_dir, *log_dir, *runs_dir, *init;
     unsigned port;
     bool verbose, quiet, resume, anew;
 };
@@ -31,6 +31,8 @@ static int parse(struct cli *cli, int *argc, char ***argv, struct agg_options *o
          0},
         {"log-dir", CLI_TEXT, "DIR", "folder of the log; default: the config's", &o->log_dir, 0, 0},
         {"runs-dir", CLI_TEXT, "DIR", "folder of the results; default: the config's", &o->runs_dir,
+         0, 0},
+        {"init", CLI_TEXT, "FILE", "safetensors model to begin a new run with; default: the trainer's", &o->init,
          0, 0},
         {"resume", CLI_FLAG, NULL, "go on with an unfinished run, and with nothing else", &o->resume, 0,
          0},
@@ -187,7 +189,7 @@ int cmd_agg(struct cli *cli, int argc, char **argv, struct cairn_problem *why)
                                o.resume ? AGGREGATOR_RESUME
                                : o.anew ? AGGREGATOR_ANEW
                                         : AGGREGATOR_EITHER,
-                               node_host(serve_node(serve)), &role, why);
+                               o.init, node_host(serve_node(serve)), &role, why);
     }
     if (!error) {
         node_install(serve_node(serve), role);

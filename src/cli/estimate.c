@@ -128,7 +128,7 @@ int estimate_init(struct estimate *e, const struct fed_config *config, const cha
                                  config->iterations, &e->privacy, why);
     }
     if (!error &&
-        wire_model_size((uint32_t)e->shape.n_tensors, e->shape.n_params, 0, &model_bytes)) {
+        wire_model_size((uint32_t)e->shape.n_tensors, 0, e->shape.n_params, 0, &model_bytes)) {
         error = problem_set(why, CAIRN_ERR_CONFIG, NULL, "the model is too large");
     }
     if (error) {

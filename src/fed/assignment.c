@@ -173,6 +173,7 @@ static bool put_session(json_t *document, const struct fed_config *config, uint3
         .n_clients = tree->n_clients,
         .n_params = session->n_params,
         .n_tensors = session->n_tensors,
+        .n_words = session->n_words,
         .parent_type = parent->type,
         .grace_s = fed_grace_s(&config->settings, fed_tree_height(tree, number))};
     memcpy(plain.id, session->id, sizeof plain.id);
@@ -357,8 +358,8 @@ static int read_tensors(struct intake *in, uint32_t list)
         }
     }
     if (err == 0 && wanted &&
-        (shape->n_params != in->plain.n_params || shape->n_tensors != in->plain.n_tensors)) {
-        config_fault(r, list, "session.tensors: are not n_tensors with n_params elements");
+        (shape->n_params < in->plain.n_params || shape->n_tensors < in->plain.n_tensors)) {
+        config_fault(r, list, "session.tensors: are less than n_tensors with n_params elements");
     }
     return err == CAIRN_ERR_NO_MEMORY ? err : 0;
 }
@@ -509,6 +510,7 @@ static void take_over(struct intake *in)
     out->n_clients = in->plain.n_clients;
     out->n_params = in->plain.n_params;
     out->n_tensors = in->plain.n_tensors;
+    out->n_words = in->plain.n_words;
     out->grace_s = in->plain.grace_s;
     out->parent_type = in->plain.parent_type == FED_SWITCH ? FED_SWITCH : FED_AGGREGATOR;
     memcpy(out->parent, in->plain.parent, sizeof out->parent);

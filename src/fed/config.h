@@ -33,6 +33,7 @@
  */
 enum { FED_MAX_LAYERS = 16, FED_NAME_SIZE = 64, FED_PATH_SIZE = 512, FED_MAX_CLIENTS = 10000 };
 enum { FED_JSON_SIZE = 8192 }; /* of what is kept as JSON text: a command line, a trainer's settings */
+enum { FED_PATTERNS_SIZE = 2048 }; /* of a list of patterns as JSON: about a hundred of them */
 enum { FED_LONGEST_S = 86400 }; /* a day: no wait is longer */
 
 enum fed_key_holder { FED_KEY_AGGREGATOR };
@@ -58,6 +59,8 @@ struct fed_settings {
     size_t n_layers;
     uint64_t params; /* of the synthetic trainer's model */
     char model_file[FED_PATH_SIZE]; /* of the aggregator: the initial model of train.type command; "" = none */
+    char include[FED_PATTERNS_SIZE]; /* JSON, a list of texts; "" = none: all tensors are shared */
+    char exclude[FED_PATTERNS_SIZE]; /* the same: those that are not */
     /* data */
     char data_dir[FED_PATH_SIZE];
     unsigned resize;
@@ -101,6 +104,7 @@ struct fed_settings {
     double quorum;          /* below 1 a share of the clients, else their number: fed_quorum */
     double grace_s;         /* after the quorum is through; 0 = wait for all until the deadline */
     uint32_t privacy_floor; /* 0 in the config = default: 3, or the number of clients where smaller */
+    double stop_at_accuracy; /* the run ends after a round that reaches it; 0 = never */
     uint32_t frame_params;  /* parameters in a frame, before rounding down to whole chunks */
     /* server */
     unsigned workers;
@@ -114,6 +118,7 @@ struct fed_settings {
     /* log */
     char log_dir[FED_PATH_SIZE];
     char runs_dir[FED_PATH_SIZE];
+    uint32_t checkpoint_every; /* rounds, after which the model is kept; 0 = never */
 };
 
 struct fed_config {
@@ -182,6 +187,7 @@ struct fed_session {
     uint64_t n_params;              /* of the model: fixes the size of every frame and model message */
     uint32_t n_tensors;
     const struct model_shape *shape; /* for clients that cannot know it by themselves (train.type command) */
+    uint32_t n_words;               /* of the model's integers: fixes the size of frame 0 */
 };
 
 /** What a node other than the aggregator is told; owns its arrays (fed_assignment_release). */
@@ -206,6 +212,7 @@ struct fed_assignment {
     uint64_t n_params;
     uint32_t n_tensors;
     struct model_shape shape; /* of train.type command; otherwise empty */
+    uint32_t n_words;
 };
 
 /**

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "digest.h"
+#include "share.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 #define INTO(type, member) .offset = offsetof(type, member), .size = sizeof(((type *)0)->member)
@@ -61,6 +62,12 @@ static const struct config_field model[] = {
     {.name = "file", .kind = CONFIG_TEXT, SETTING(model_file),
      .help = "safetensors file on the aggregator with the initial model of train.type command; left out: "
              "the command makes it"},
+    {.name = "include", .kind = CONFIG_TEXTS, SETTING(include),
+     .help = "patterns of the names of the tensors that are shared, * for any characters and ? for one; "
+             "empty: all of them"},
+    {.name = "exclude", .kind = CONFIG_TEXTS, SETTING(exclude),
+     .help = "patterns of the names of the tensors that stay with each client and are never sent, such as "
+             "personal layers or the statistics of a BatchNorm"},
 };
 static const struct config_field data[] = {
     {.name = "dir", .kind = CONFIG_TEXT, SETTING(data_dir), .otherwise_text = "data",
@@ -184,6 +191,9 @@ static const struct config_field round_fields[] = {
      RANGE(0, FED_MAX_CLIENTS),
      .help = "fewest clients in a sum that is opened: colluding clients to withstand + 2; 0 means "
              "3, or the number of clients where that is smaller"},
+    {.name = "stop_at_accuracy", .kind = CONFIG_NUMBER, SETTING(stop_at_accuracy), RANGE(0, 1),
+     .help = "the run ends after the first round whose model is this good on the aggregator's test data, as "
+             "a share; 0: after all rounds"},
     {.name = "frame_params", .kind = CONFIG_INTEGER, SETTING(frame_params), RANGE(2048, 8388608),
      .otherwise = 524288,
      .help = "parameters in a frame, the unit that is sent, added and repeated; left out, and too "
@@ -216,6 +226,10 @@ static const struct config_field log_fields[] = {
      .help = "folder of each node's log"},
     {.name = "runs", .kind = CONFIG_TEXT, SETTING(runs_dir), .otherwise_text = "runs",
      .help = "folder where the aggregator collects each run"},
+    {.name = "checkpoint_every", .kind = CONFIG_INTEGER, SETTING(checkpoint_every),
+     RANGE(0, 100000),
+     .help = "rounds after which the model is kept in the run's folder, as round-R.safetensors; 0: only the "
+             "final one is"},
 };
 
 static const struct config_field settings[] = {
@@ -294,6 +308,8 @@ static const struct config_field session[] = {
      .required = true, .help = "parameters of the model"},
     {.name = "n_tensors", .kind = CONFIG_INTEGER, SESSION(n_tensors), RANGE(1, 1000000),
      .required = true, .help = "tensors of the model"},
+    {.name = "n_words", .kind = CONFIG_INTEGER, SESSION(n_words), RANGE(0, MODEL_MOST_WORDS),
+     .required = true, .help = "integers of the model"},
     {.name = "aggregator", .kind = CONFIG_ADDRESS, SESSION(aggregator),
      .help = "who runs it; asked before another run's config is taken"},
     {.name = "parent", .kind = CONFIG_ADDRESS, SESSION(parent), .required = true,

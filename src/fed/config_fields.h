@@ -78,7 +78,7 @@ struct config_self {
 struct config_session {
     uint8_t id[16];
     uint8_t nonce[HE_NONCE_SIZE];
-    uint32_t node, iterations, n_clients, n_tensors;
+    uint32_t node, iterations, n_clients, n_tensors, n_words;
     uint64_t n_params;
     char aggregator[FED_ADDRESS_SIZE]; /* "" = not told */
     char parent[FED_ADDRESS_SIZE];

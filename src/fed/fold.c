@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "le.h"
 #include "sizes.h"
 
 struct stream_state {
@@ -18,6 +19,7 @@ struct stream_state {
 struct accumulator {
     uint8_t *payload;
     uint8_t *set;
+    uint8_t *words; /* NULL in frames that carry none */
     uint32_t contributors;
     uint64_t weight;
 };
@@ -37,12 +39,14 @@ void fed_sum_release(struct fed_sum *sum)
 {
     buf_release(&sum->payload);
     buf_release(&sum->set);
+    buf_release(&sum->words);
 }
 
 static void accumulator_drop(struct accumulator *a)
 {
     free(a->payload);
     free(a->set);
+    free(a->words);
     *a = (struct accumulator){0};
 }
 
@@ -161,16 +165,32 @@ static int accumulator_start(struct accumulator *a, const struct wire_frame *fra
 {
     uint8_t *payload = size_alloc_array(frame->payload.size, 1);
     uint8_t *set = malloc(frame->contributor_set.size);
-    if (payload == NULL || set == NULL) {
+    uint8_t *words = frame->words.size == 0 ? NULL : malloc(frame->words.size);
+    if (payload == NULL || set == NULL || (words == NULL && frame->words.size > 0)) {
         free(payload);
         free(set);
+        free(words);
         return CAIRN_ERR_NO_MEMORY;
+    }
+    if (words != NULL) {
+        memcpy(words, frame->words.data, frame->words.size);
     }
     memcpy(payload, frame->payload.data, frame->payload.size);
     memcpy(set, frame->contributor_set.data, frame->contributor_set.size);
     a->payload = payload;
     a->set = set;
+    a->words = words;
     return 0;
+}
+
+/* The larger of each. */
+static void keep_largest(uint8_t *words, struct span others)
+{
+    for (size_t at = 0; at < others.size; at += 8) {
+        if (le_get64(others.data + at) > le_get64(words + at)) {
+            memcpy(words + at, others.data + at, 8);
+        }
+    }
 }
 
 static int add_frame(struct fed_fold *fold, const struct wire_frame *frame)
@@ -190,6 +210,7 @@ static int add_frame(struct fed_fold *fold, const struct wire_frame *frame)
         for (size_t i = 0; i < frame->contributor_set.size; i++) {
             a->set[i] |= frame->contributor_set.data[i];
         }
+        keep_largest(a->words, frame->words);
     }
     a->contributors += frame->contributors;
     a->weight += frame->weight;
@@ -318,6 +339,8 @@ void fed_fold_take(struct fed_fold *fold, struct fed_sum *out)
         const size_t set = fed_plan_set_bytes(fold->plan);
         out->payload = (struct buf){.data = a->payload, .size = bytes, .capacity = bytes};
         out->set = (struct buf){.data = a->set, .size = set, .capacity = set};
+        const size_t words = 8 * (size_t)fed_plan_words(fold->plan, fold->taken);
+        out->words = (struct buf){.data = a->words, .size = words, .capacity = words};
     }
     *a = (struct accumulator){0};
     fold->taken++;

@@ -42,6 +42,7 @@ struct fed_sum {
     uint64_t weight;
     struct buf payload; /* he_payload_bytes; empty when nobody contributed */
     struct buf set;     /* fed_plan_set_bytes */
+    struct buf words;   /* of frame 0: the largest of each, 8 bytes each; empty when nobody contributed */
 };
 
 void fed_sum_release(struct fed_sum *sum);

@@ -75,10 +75,16 @@ size_t fed_plan_set_bytes(const struct fed_plan *plan)
     return size_ceil_div(plan->n_clients, 8);
 }
 
+uint32_t fed_plan_words(const struct fed_plan *plan, uint32_t frame)
+{
+    return frame == 0 ? plan->n_words : 0;
+}
+
 size_t fed_plan_frame_bytes(const struct fed_plan *plan)
 {
     return wire_frame_size(he_payload_bytes(&plan->he, fed_plan_count(plan, 0)),
-                           fed_plan_set_bytes(plan));
+                           fed_plan_set_bytes(plan)) +
+           wire_words_size(plan->n_words);
 }
 
 uint32_t fed_plan_batch_frames(const struct fed_plan *plan, size_t batch_bytes)
@@ -158,6 +164,13 @@ int fed_plan_check(const struct fed_plan *plan, const struct wire_frame *frame,
                            "frame %u: payload of %zu bytes from %u contributors, expected %zu",
                            (unsigned)frame->index, frame->payload.size,
                            (unsigned)frame->contributors, expected);
+    }
+    const size_t words = nobody ? 0 : 8 * (size_t)fed_plan_words(plan, frame->index);
+    if (frame->words.size != words) {
+        return problem_set(why, CAIRN_ERR_REFUSED,
+                           "all nodes of an experiment must run the same model",
+                           "frame %u: %zu bytes of integers, expected %zu", (unsigned)frame->index,
+                           frame->words.size, words);
     }
     return check_set(plan, frame, why);
 }

@@ -24,6 +24,7 @@ struct fed_plan {
     uint32_t n_clients; /* bits of a contributor set */
     bool noise; /* clients owe noise with what they send; false from fed_plan_init, and its caller's to set */
     size_t piece_params; /* parameters in every piece of the model on its way down but the last */
+    uint32_t n_words; /* of the model's integers; frame 0 carries them. 0 after fed_plan_init */
 };
 
 /**
@@ -46,6 +47,8 @@ uint32_t fed_plan_pieces(const struct fed_plan *plan);
 size_t fed_plan_piece_count(const struct fed_plan *plan, uint32_t piece);
 /** Bytes of a contributor set: ceil(n_clients / 8). */
 size_t fed_plan_set_bytes(const struct fed_plan *plan);
+/** Words in this frame: all of them in frame 0, none in others. */
+uint32_t fed_plan_words(const struct fed_plan *plan, uint32_t frame);
 /** Bytes of the largest frame on the wire, header to digest. */
 size_t fed_plan_frame_bytes(const struct fed_plan *plan);
 /** Frames that go into one batch of at most batch_bytes, at least 1. */
@@ -61,7 +64,8 @@ size_t fed_plan_batch_limit(const struct fed_plan *plan, size_t batch_bytes);
 /**
  * Check what a frame says of itself against the plan: index, parameter set, exact payload
  * length, and a contributor set of the right length that has `contributors` bits, none above n_clients.
- * A frame without contributors has no payload, no set and weight 0.
+ * Words are in frame 0, exactly n_words of them. A frame without contributors has no payload, no set, no words
+ * and weight 0.
  * @retval CAIRN_ERR_REFUSED  expected and found
  */
 CAIRN_MUST_CHECK int fed_plan_check(const struct fed_plan *plan, const struct wire_frame *frame,

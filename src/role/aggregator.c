@@ -114,7 +114,9 @@ static int send_model(struct aggregator *a, uint16_t flags, uint32_t next_frame)
                            .next_frame = next_frame,
                            .deadline_ms = (uint32_t)((double)left_ms * FED_DEADLINE_SHARE),
                            .steps = (const uint8_t *)a->steps,
-                           .weights = (const uint8_t *)a->model};
+                           .weights = (const uint8_t *)a->model,
+                           .n_words = a->plan.n_words,
+                           .words = (const uint8_t *)a->trainer->words};
     memcpy(m.experiment, a->id, WIRE_EXPERIMENT);
     downlink_halt(&a->models); /* nobody reads the message while it changes */
     buf_clear(&a->message);
@@ -249,6 +251,9 @@ static int open_sum(struct aggregator *a, const struct fed_sum *sum, struct cair
     fed_strategy_apply(&a->config->settings.strategy, a->trainer->shape, a->steps,
                        a->largest_samples, sum->weight, first, count, a->sums, a->model,
                        a->largest);
+    if (sum->words.size > 0) {
+        memcpy(a->trainer->words, sum->words.data, sum->words.size);
+    }
     return 0;
 }
 
@@ -286,6 +291,9 @@ static int journal_sum(struct aggregator *a, const struct fed_sum *sum, struct c
                                &payload_at);
     if (err == 0 && sum->payload.size > 0) {
         memcpy(a->frame.data + payload_at, sum->payload.data, sum->payload.size);
+    }
+    if (err == 0) {
+        err = wire_frame_words(&a->frame, 0, buf_span(&sum->words));
     }
     if (err == 0) {
         err = wire_frame_end(&a->frame, 0, &context);
@@ -382,6 +390,8 @@ static int read_journalled(struct aggregator *a, const struct buf *bytes, struct
         sum->payload.size = frame.payload.size;
         sum->set.data = (uint8_t *)(uintptr_t)frame.contributor_set.data;
         sum->set.size = frame.contributor_set.size;
+        sum->words.data = (uint8_t *)(uintptr_t)frame.words.data;
+        sum->words.size = frame.words.size;
     }
     return err;
 }
@@ -549,8 +559,8 @@ static int check_barren(struct aggregator *a, struct cairn_problem *why)
                        a->missing[0] != '\0' ? a->missing : "samples of those who delivered");
 }
 
-/* What goes with a commit: the steps, because a tensor whose update was all zero keeps the one it had, and what the
- * rounds have cost each client's privacy. */
+/* What goes with a commit: the steps, because a tensor whose update was all zero keeps the one it had, what the
+ * rounds have cost each client's privacy, and the model's integers. */
 static int write_history(struct aggregator *a, struct cairn_problem *why)
 {
     buf_clear(&a->history);
@@ -558,12 +568,28 @@ static int write_history(struct aggregator *a, struct cairn_problem *why)
     if (err == 0) {
         err = buf_append(&a->history, a->rho, a->plan.n_clients * sizeof *a->rho);
     }
+    if (err == 0 && a->plan.n_words > 0) {
+        err = buf_append(&a->history, a->trainer->words,
+                         a->plan.n_words * sizeof *a->trainer->words);
+    }
     return err == 0 ? 0 : problem_set(why, err, NULL, "no memory to commit a round");
+}
+
+/* log.checkpoint_every: a copy that is read by nobody here. Again, if the commit is tried again. */
+static int keep_model(struct aggregator *a, struct cairn_problem *why)
+{
+    const uint32_t every = a->config->settings.checkpoint_every;
+    return every == 0 || a->round.number % every != 0
+               ? 0
+               : runfolder_model(&a->run, a->round.number, a->trainer, a->model, why);
 }
 
 static int commit(struct aggregator *a, struct cairn_problem *why)
 {
     int err = a->trainer->evaluate(a->trainer, a->model, &a->metrics, why);
+    if (err == 0) {
+        err = keep_model(a, why);
+    }
     if (err == 0) {
         err = write_line(a, why);
     }
@@ -586,6 +612,19 @@ static uint64_t end_rounds(struct aggregator *a)
     }
     aggregation_set_state(a, AGG_FINISHING);
     return 0;
+}
+
+/* round.stop_at_accuracy: is the model good enough? */
+static bool reached_target(struct aggregator *a)
+{
+    const double target = a->config->settings.stop_at_accuracy;
+    const bool reached = target > 0 && a->metrics.samples > 0 &&
+                         (double)a->metrics.correct / (double)a->metrics.samples >= target;
+    if (reached) {
+        aggregation_say(a, "accuracy %g is reached after %u of %u rounds", target,
+                        (unsigned)a->round.number, (unsigned)a->config->iterations);
+    }
+    return reached;
 }
 
 static uint64_t close_round(struct aggregator *a)
@@ -617,8 +656,20 @@ static uint64_t close_round(struct aggregator *a)
         aggregation_fail(a, &why);
         return UINT64_MAX;
     }
-    return a->round.number < a->config->iterations ? open_round(a, a->round.number + 1)
-                                                   : end_rounds(a);
+    return a->round.number < a->config->iterations && !reached_target(a)
+               ? open_round(a, a->round.number + 1)
+               : end_rounds(a);
+}
+
+/* A run that stopped in the moment in which its model became good enough: it still is. */
+static bool had_reached_target(struct aggregator *a, uint32_t committed)
+{
+    struct cairn_problem why = {0};
+    if (committed == 0 || a->config->settings.stop_at_accuracy == 0) {
+        return false;
+    }
+    const int err = a->trainer->evaluate(a->trainer, a->model, &a->metrics, &why);
+    return err == 0 && reached_target(a);
 }
 
 static uint64_t step_ready(struct aggregator *a)
@@ -636,9 +687,9 @@ static uint64_t step_ready(struct aggregator *a)
     }
     const uint32_t committed = a->resumed.committed;
     ledger_state_release(&a->resumed);
-    if (committed >= a->config->iterations) { /* only the end was missing */
-        a->round.number = committed;
-        return end_rounds(a);
+    a->round.number = committed;
+    if (committed >= a->config->iterations || had_reached_target(a, committed)) {
+        return end_rounds(a); /* only the end was missing */
     }
     return open_round(a, committed + 1);
 }
@@ -812,7 +863,9 @@ static int write_piece(struct aggregator *a, const struct pieces_asked *asked, s
                            .first = first,
                            .count = fed_plan_piece_count(&a->plan, asked->number),
                            .steps = (const uint8_t *)a->steps,
-                           .weights = (const uint8_t *)(a->model + first)};
+                           .weights = (const uint8_t *)(a->model + first),
+                           .n_words = a->plan.n_words,
+                           .words = (const uint8_t *)a->trainer->words};
     memcpy(m.experiment, a->id, WIRE_EXPERIMENT);
     const int err = wire_model_write(out, &m);
     return err == 0 ? 0 : problem_set(why, err, NULL, "no memory for a piece of the model");

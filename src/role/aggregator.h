@@ -16,12 +16,16 @@ enum aggregator_resume {
  *
  * @param config   borrowed for the role's life
  * @param text     the config file as it was read, kept beside the results; copied
+ * @param init     safetensors file whose model a new run begins with, and whose order, types and
+ *                 metadata the models that it writes have; NULL: the trainer's. A run that is gone on
+ *                 with must have begun with the same.
  * @param host     borrowed
  * @retval CAIRN_ERR_BUSY  another aggregator runs this experiment, which is named
  * @retval CAIRN_ERR_DATA, CAIRN_ERR_CONFIG, CAIRN_ERR_NO_ENTROPY, CAIRN_ERR_STORAGE, ...
  */
 CAIRN_MUST_CHECK int aggregator_new(const struct fed_config *config, struct span text,
-                                    enum aggregator_resume wanted, const struct role_host *host, struct role **out,
+                                    enum aggregator_resume wanted, const char *init,
+                                    const struct role_host *host, struct role **out,
                                     struct cairn_problem *why);
 
 /** Called with one line per event worth a line (progress); any time after aggregator_new. */

@@ -299,7 +299,7 @@ static void write_logs(struct aggregator *a)
 
 static int write_run(struct aggregator *a, const json_t *summary, struct cairn_problem *why)
 {
-    int err = runfolder_model(&a->run, a->trainer->shape, a->model, why);
+    int err = runfolder_model(&a->run, 0, a->trainer, a->model, why);
     write_logs(a);
     if (err == 0) {
         err = runfolder_summary(&a->run, summary, why);
@@ -413,9 +413,10 @@ int aggregation_make_nodes(struct aggregator *a)
     const struct fed_tree *tree = &a->config->tree;
     struct fed_session session = {.public_key = buf_span(&a->public_key),
                                   .n_params = a->plan.n_params,
-                                  .n_tensors = (uint32_t)a->trainer->shape->n_tensors};
+                                  .n_tensors = (uint32_t)a->trainer->shape->n_tensors,
+                                  .n_words = a->plan.n_words};
     if (strcmp(a->config->settings.train_type, "command") == 0) {
-        session.shape = a->trainer->shape;
+        session.shape = a->trainer->whole != NULL ? a->trainer->whole : a->trainer->shape;
     }
     memcpy(session.id, a->id, sizeof session.id);
     memcpy(session.nonce, a->nonce, sizeof session.nonce);

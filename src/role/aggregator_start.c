@@ -9,10 +9,12 @@
 #include <string.h>
 
 #include "aggregation.h"
+#include "initial.h"
 #include "json.h"
 #include "log.h"
 #include "quantiser.h"
 #include "secret.h"
+#include "shared_trainer.h"
 #include "sizes.h"
 
 static void aggregator_free(struct role *role)
@@ -69,6 +71,7 @@ static int make_plan(struct aggregator *a, struct cairn_problem *why)
     if (err == 0) {
         err = fed_plan_init(&a->plan, &he, a->trainer->shape->n_params, s->frame_params,
                             a->config->tree.n_clients, s->batch_bytes, why);
+        a->plan.n_words = (uint32_t)a->trainer->n_words;
     }
     a->plan.noise = s->noise_multiplier > 0;
     return err != 0 ? err
@@ -129,6 +132,21 @@ static int make_session(struct aggregator *a, struct cairn_problem *why)
 
 /* ---- a run that goes on ---- */
 
+/* As write_history wrote it; there is none before the first commit. */
+static void take_history(struct aggregator *a, struct span history)
+{
+    const size_t steps = a->trainer->shape->n_tensors * sizeof *a->steps;
+    const size_t rho = a->plan.n_clients * sizeof *a->rho;
+    const size_t words = a->plan.n_words * sizeof *a->trainer->words;
+    if (history.size == steps + rho + words) {
+        memcpy(a->steps, history.data, steps);
+        memcpy(a->rho, history.data + steps, rho);
+        if (words > 0) {
+            memcpy(a->trainer->words, history.data + steps + rho, words);
+        }
+    }
+}
+
 static int resume_run(struct aggregator *a, struct span text, struct cairn_problem *why)
 {
     const struct fed_settings *s = &a->config->settings;
@@ -144,12 +162,7 @@ static int resume_run(struct aggregator *a, struct span text, struct cairn_probl
     a->secret = from->secret;
     from->secret = NULL;
     memcpy(a->largest, from->largest, a->trainer->shape->n_tensors * sizeof *a->largest);
-    const size_t steps = a->trainer->shape->n_tensors * sizeof *a->steps;
-    const size_t rho = a->plan.n_clients * sizeof *a->rho;
-    if (from->history.size == steps + rho) { /* none before the first commit */
-        memcpy(a->steps, from->history.data, steps);
-        memcpy(a->rho, from->history.data + steps, rho);
-    }
+    take_history(a, buf_span(&from->history));
     err = buf_append(&a->public_key, from->session.public_key.data, from->session.public_key.size);
     if (err != 0) {
         return problem_set(why, err, NULL, "no memory for the public key");
@@ -179,31 +192,74 @@ static int check_resume(enum ledger_found found, enum aggregator_resume wanted,
     return 0;
 }
 
+static int digest_config(struct aggregator *a, struct span text, struct cairn_problem *why)
+{
+    json_t *document = json_parse(text, "the config", why);
+    const int err = document == NULL ? CAIRN_ERR_CONFIG : json_digest(document, a->config_digest);
+    json_decref(document);
+    return err;
+}
+
+/* Is there an unfinished run that began with this config and this file, or with the copy that it kept? */
+static int look_for_run(struct aggregator *a, const char *init, enum aggregator_resume wanted,
+                        enum ledger_found *found, struct cairn_problem *why)
+{
+    char kept[RUNFOLDER_PATH_SIZE], digest[DIGEST_HEX_SIZE];
+    const bool has_kept = initial_kept(&a->run, kept);
+    memcpy(digest, a->config_digest, sizeof digest);
+    int err = initial_digest(init != NULL ? init : has_kept ? kept : NULL, digest, why);
+    if (err == 0 && wanted != AGGREGATOR_ANEW) {
+        err = ledger_look(a->ledger, digest, found, why);
+    }
+    if (err == 0) {
+        err = check_resume(*found, wanted, a->run.path, why);
+    }
+    if (err == 0 && (init != NULL || *found == LEDGER_UNFINISHED)) {
+        memcpy(a->config_digest, digest, sizeof digest);
+    }
+    if (err == 0 && *found == LEDGER_UNFINISHED && has_kept) {
+        err = train_shared_load(a->trainer, kept, a->model, why);
+    }
+    return err;
+}
+
+static int begin_run(struct aggregator *a, struct span text, const char *init,
+                     struct cairn_problem *why)
+{
+    const struct fed_settings *s = &a->config->settings;
+    int err = make_session(a, why);
+    if (err == 0) {
+        err = runfolder_begin(&a->run, s->runs_dir, s->experiment, text, why);
+    }
+    if (err != 0 || init == NULL) {
+        initial_drop(&a->run);
+        return err;
+    }
+    return initial_keep(&a->run, init, why);
+}
+
 /* New or going on, as the run's folder and the caller have it. */
 static int make_run(struct aggregator *a, struct span text, enum aggregator_resume wanted,
-                    struct cairn_problem *why)
+                    const char *init, struct cairn_problem *why)
 {
     const struct fed_settings *s = &a->config->settings;
     enum ledger_found found = LEDGER_NOTHING;
-    json_t *document = json_parse(text, "the config", why);
-    int err = document == NULL ? CAIRN_ERR_CONFIG : json_digest(document, a->config_digest);
-    json_decref(document);
+    int err = digest_config(a, text, why);
     runfolder_locate(&a->run, s->runs_dir, s->experiment);
+    if (err == 0 && init != NULL) {
+        err = train_shared_load(a->trainer, init, a->model, why);
+    }
     if (err == 0) {
         err = ledger_open(a->run.path, a->host->address, fed_plan_frame_bytes(&a->plan),
                           &a->ledger, why);
     }
-    if (err == 0 && wanted != AGGREGATOR_ANEW) {
-        err = ledger_look(a->ledger, a->config_digest, &found, why);
-    }
     if (err == 0) {
-        err = check_resume(found, wanted, a->run.path, why);
+        err = look_for_run(a, init, wanted, &found, why);
     }
-    if (err != 0 || found == LEDGER_UNFINISHED) {
-        return err != 0 ? err : resume_run(a, text, why);
+    if (err != 0) {
+        return err;
     }
-    err = make_session(a, why);
-    return err != 0 ? err : runfolder_begin(&a->run, s->runs_dir, s->experiment, text, why);
+    return found == LEDGER_UNFINISHED ? resume_run(a, text, why) : begin_run(a, text, init, why);
 }
 
 /* ---- both ---- */
@@ -236,14 +292,14 @@ static int make_team(struct aggregator *a)
 }
 
 static int make_aggregator(struct aggregator *a, struct span text, enum aggregator_resume wanted,
-                           struct cairn_problem *why)
+                           const char *init, struct cairn_problem *why)
 {
     int err = make_plan(a, why);
     if (err == 0) {
         err = make_arrays(a, why);
     }
     if (err == 0) {
-        err = make_run(a, text, wanted, why);
+        err = make_run(a, text, wanted, init, why);
     }
     if (err == 0) {
         err = make_team(a);
@@ -263,8 +319,8 @@ static int make_aggregator(struct aggregator *a, struct span text, enum aggregat
 }
 
 int aggregator_new(const struct fed_config *config, struct span text,
-                   enum aggregator_resume wanted, const struct role_host *host, struct role **out,
-                   struct cairn_problem *why)
+                   enum aggregator_resume wanted, const char *init, const struct role_host *host,
+                   struct role **out, struct cairn_problem *why)
 {
     struct aggregator *a = calloc(1, sizeof *a);
     if (a == NULL) {
@@ -280,7 +336,7 @@ int aggregator_new(const struct fed_config *config, struct span text,
                             .free = aggregator_free};
     pthread_mutex_init(&a->lock, NULL);
     a->lock_ready = true;
-    const int err = make_aggregator(a, text, wanted, why);
+    const int err = make_aggregator(a, text, wanted, init, why);
     if (err != 0) {
         if (why->code == 0) {
             problem_set(why, err, NULL, "the aggregator cannot start: %s",

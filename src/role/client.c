@@ -138,8 +138,8 @@ static size_t admit_model(struct role *role, const char *query, int64_t length,
     (void)refusal;
     const struct client *c = client_of(role);
     size_t size = 0;
-    return wire_model_size(c->assignment->n_tensors, fed_plan_piece_count(&c->plan, 0), 0,
-                           &size) == 0
+    return wire_model_size(c->assignment->n_tensors, c->plan.n_words,
+                           fed_plan_piece_count(&c->plan, 0), 0, &size) == 0
                ? size
                : 0;
 }
@@ -168,7 +168,8 @@ static int check_model(const struct client *c, const struct wire_model *m,
         return err;
     }
     if (m->first != 0 || m->count != fed_plan_piece_count(&c->plan, 0) ||
-        m->parameters != c->plan.n_params || m->tensors != c->trainer->shape->n_tensors) {
+        m->parameters != c->plan.n_params || m->tensors != c->trainer->shape->n_tensors ||
+        m->n_words != c->plan.n_words) {
         return problem_set(why, CAIRN_ERR_REFUSED, "all nodes must run the same model and data",
                            "the model has %llu parameters in %u tensors, expected %zu in %zu",
                            (unsigned long long)m->parameters, (unsigned)m->tensors,
@@ -305,6 +306,9 @@ static void sit_out(struct client *c, const struct cairn_problem *why)
 
 static void take_weights(struct client *c, const struct wire_model *m)
 {
+    if (m->words != NULL && m->n_words > 0) {
+        memcpy(c->trainer->words, m->words, (size_t)m->n_words * sizeof *c->trainer->words);
+    }
     if (c->trainer->take_model != NULL) {
         c->trainer->take_model(c->trainer, (size_t)m->first, (size_t)m->count, m->weights);
     } else if (c->global != NULL) {
@@ -651,6 +655,13 @@ static int read_integers(struct client *c, uint32_t index, struct cairn_problem 
     return err == 0 ? 0 : problem_set(why, err, NULL, "no randomness for noise");
 }
 
+/* The model's integers, in the clear, in the frame that carries them. */
+static struct span words_of(const struct client *c, uint32_t index)
+{
+    return (struct span){(const uint8_t *)c->trainer->words,
+                         fed_plan_words(&c->plan, index) * sizeof *c->trainer->words};
+}
+
 /* One frame at the end of `out`, all but its digest. */
 static int build_frame(struct client *c, uint32_t index, struct buf *out,
                        struct cairn_problem *why)
@@ -668,6 +679,9 @@ static int build_frame(struct client *c, uint32_t index, struct buf *out,
     if (err == 0 && !c->sits_out) {
         err = he_encrypt(&c->plan.he, c->key, c->rng, c->crew, c->assignment->nonce, c->round,
                          index, c->integers, count, out->data + payload_at, why);
+    }
+    if (err == 0 && !c->sits_out) {
+        err = wire_frame_words(out, frame_at, words_of(c, index));
     }
     return err != 0 ? err : wire_frame_close(out, frame_at);
 }
@@ -966,15 +980,19 @@ static int make_plan(struct client *c, const struct fed_assignment *a, struct ca
     struct he_params he;
     int err = he_params_choose(a->settings.profile, a->settings.value_bits, a->n_clients, &he, why);
     if (err == 0 && (c->trainer->shape->n_params != a->n_params ||
-                     c->trainer->shape->n_tensors != a->n_tensors)) {
+                     c->trainer->shape->n_tensors != a->n_tensors ||
+                     c->trainer->n_words != a->n_words)) {
         err = problem_set(why, CAIRN_ERR_CONFIG,
                           "use the same data set and model.layers on all nodes",
                           "this client's model has %zu parameters, the aggregator's %llu",
                           c->trainer->shape->n_params, (unsigned long long)a->n_params);
     }
-    return err != 0 ? err
-                    : fed_plan_init(&c->plan, &he, (size_t)a->n_params, a->settings.frame_params,
-                                    a->n_clients, a->settings.batch_bytes, why);
+    if (err == 0) {
+        err = fed_plan_init(&c->plan, &he, (size_t)a->n_params, a->settings.frame_params,
+                            a->n_clients, a->settings.batch_bytes, why);
+        c->plan.n_words = a->n_words;
+    }
+    return err;
 }
 
 static int allocate(struct client *c, uint32_t index)

@@ -24,6 +24,7 @@
 #include "log.h"
 #include "query.h"
 #include "roundlog.h"
+#include "shared_trainer.h"
 #include "switch.h"
 #include "synthetic.h"
 
@@ -185,11 +186,10 @@ static int command_trainer(const struct node *node, const struct fed_settings *s
     return train_command_new(&options, out, why);
 }
 
-static int host_trainer(void *ctx, const struct fed_settings *settings,
+static int make_trainer(struct node *node, const struct fed_settings *settings,
                         const struct model_shape *shape, uint32_t client_number, uint32_t index,
                         struct trainer **out, struct cairn_problem *why)
 {
-    struct node *node = ctx;
     if (node->options.trainer != NULL) {
         return node->options.trainer(node->options.ctx, settings, node->data_dir, client_number,
                                      index, out, why);
@@ -200,6 +200,45 @@ static int host_trainer(void *ctx, const struct fed_settings *settings,
     return strcmp(settings->train_type, "synthetic") == 0
                ? synthetic_trainer(settings, client_number, index, out, why)
                : builtin_trainer(settings, node->data_dir, client_number, index, out, why);
+}
+
+/* A list of patterns from the settings. *out may be NULL: there are none.
+ * @retval CAIRN_ERR_NO_MEMORY  never taken for an empty list, which would share everything */
+static int read_patterns(const char *text, json_t **out, struct cairn_problem *why)
+{
+    *out = text[0] == '\0' ? NULL : json_loads(text, 0, NULL);
+    return text[0] != '\0' && *out == NULL
+               ? problem_set(why, CAIRN_ERR_NO_MEMORY, NULL, "no memory for a list of patterns")
+               : 0;
+}
+
+/* The trainer, as one of what is shared. */
+static int host_trainer(void *ctx, const struct fed_settings *settings,
+                        const struct model_shape *shape, uint32_t client_number, uint32_t index,
+                        struct trainer **out, struct cairn_problem *why)
+{
+    struct trainer *trainer = NULL;
+    json_t *include = NULL, *exclude = NULL;
+    int err = read_patterns(settings->include, &include, why);
+    if (err == 0) {
+        err = read_patterns(settings->exclude, &exclude, why);
+    }
+    if (err == 0) {
+        err = make_trainer(ctx, settings, shape, client_number, index, &trainer, why);
+    }
+    if (err == 0) {
+        const struct train_shared_options options = {.include = include,
+                                                     .exclude = exclude,
+                                                     .client = client_number > 0,
+                                                     .seed = settings->seed};
+        err = train_shared_new(trainer, &options, out, why);
+        if (err != 0) {
+            trainer->free(trainer);
+        }
+    }
+    json_decref(include);
+    json_decref(exclude);
+    return err;
 }
 
 /* ---- holding the role ---- */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "runfolder.h"
 
+#include <dirent.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -8,14 +9,16 @@
 
 #include "file.h"
 #include "json.h"
+#include "log.h"
 #include "roundlog.h"
 #include "safetensors.h"
 
-enum { RUN_PATH = FED_PATH_SIZE + FED_NAME_SIZE + FED_ADDRESS_SIZE + 32 };
+#define ROUND_START "round-"
+#define ROUND_END ".safetensors"
 
-static void path_in(const struct runfolder *run, const char *name, char out[RUN_PATH])
+void runfolder_path(const struct runfolder *run, const char *name, char out[RUNFOLDER_PATH_SIZE])
 {
-    snprintf(out, RUN_PATH, "%s/%s", run->path, name);
+    snprintf(out, RUNFOLDER_PATH_SIZE, "%s/%.100s", run->path, name);
 }
 
 void runfolder_locate(struct runfolder *run, const char *runs_dir, const char *experiment)
@@ -26,25 +29,45 @@ void runfolder_locate(struct runfolder *run, const char *runs_dir, const char *e
 /* The folder, without a summary, and with the config. */
 static int begin(struct runfolder *run, struct span config_text, struct cairn_problem *why)
 {
-    char path[RUN_PATH];
-    path_in(run, "nodes", path);
+    char path[RUNFOLDER_PATH_SIZE];
+    runfolder_path(run, "nodes", path);
     const int err = file_make_folders(path, why);
     if (err != 0) {
         return err;
     }
-    path_in(run, "summary.json", path);
+    runfolder_path(run, "summary.json", path);
     unlink(path);
-    path_in(run, "config.json", path);
+    runfolder_path(run, "config.json", path);
     return file_replace(path, config_text.data, config_text.size, 0644, why);
+}
+
+/* Models of rounds of an earlier run. */
+static void drop_rounds(const struct runfolder *run)
+{
+    char path[RUNFOLDER_PATH_SIZE];
+    DIR *folder = opendir(run->path);
+    const struct dirent *entry;
+    while (folder != NULL && (entry = readdir(folder)) != NULL) {
+        const char *rest = entry->d_name + strlen(ROUND_START);
+        if (strncmp(entry->d_name, ROUND_START, strlen(ROUND_START)) == 0 &&
+            strcmp(rest + strspn(rest, "0123456789"), ROUND_END) == 0) {
+            runfolder_path(run, entry->d_name, path);
+            unlink(path);
+        }
+    }
+    if (folder != NULL) {
+        closedir(folder);
+    }
 }
 
 int runfolder_begin(struct runfolder *run, const char *runs_dir, const char *experiment,
                     struct span config_text, struct cairn_problem *why)
 {
-    char path[RUN_PATH];
+    char path[RUNFOLDER_PATH_SIZE];
     runfolder_locate(run, runs_dir, experiment);
-    path_in(run, "rounds.jsonl", path);
+    runfolder_path(run, "rounds.jsonl", path);
     unlink(path);
+    drop_rounds(run);
     return begin(run, config_text, why);
 }
 
@@ -75,11 +98,11 @@ int runfolder_resume(struct runfolder *run, const char *runs_dir, const char *ex
                      struct span config_text, uint32_t committed, struct cairn_problem *why)
 {
     enum { LIMIT = 1 << 28 }; /* 4 KiB for each of 65536 rounds */
-    char path[RUN_PATH];
+    char path[RUNFOLDER_PATH_SIZE];
     struct buf text = {0};
     runfolder_locate(run, runs_dir, experiment);
     int err = begin(run, config_text, why);
-    path_in(run, "rounds.jsonl", path);
+    runfolder_path(run, "rounds.jsonl", path);
     if (err == 0 && file_exists(path)) {
         err = file_read(path, LIMIT, &text, why);
     }
@@ -112,9 +135,9 @@ static int write_document(const char *path, const json_t *document, bool durable
 
 int runfolder_round(struct runfolder *run, const json_t *line, struct cairn_problem *why)
 {
-    char path[RUN_PATH];
+    char path[RUNFOLDER_PATH_SIZE];
     struct buf text = {0};
-    path_in(run, "rounds.jsonl", path);
+    runfolder_path(run, "rounds.jsonl", path);
     int err = json_append(&text, line, 0);
     if (err == 0) {
         err = buf_append(&text, "\n", 1);
@@ -128,18 +151,29 @@ int runfolder_round(struct runfolder *run, const json_t *line, struct cairn_prob
     return err;
 }
 
-int runfolder_model(struct runfolder *run, const struct model_shape *shape, const float *model,
-                    struct cairn_problem *why)
+int runfolder_model(struct runfolder *run, uint32_t round, struct trainer *trainer,
+                    const float *model, struct cairn_problem *why)
 {
-    char path[RUN_PATH];
-    path_in(run, "model.safetensors", path);
-    return safetensors_write(path, shape, model, NULL, 0, why);
+    char path[RUNFOLDER_PATH_SIZE], name[32] = "model.safetensors";
+    if (round > 0) {
+        snprintf(name, sizeof name, ROUND_START "%u" ROUND_END, (unsigned)round);
+    }
+    runfolder_path(run, name, path);
+    if (trainer->write == NULL) {
+        return safetensors_write(path, trainer->shape, model, NULL, 0, why);
+    }
+    int err = trainer->write(trainer, path, model, false, why);
+    if (err == CAIRN_ERR_DATA) {
+        log_line(LOG_WARNING, "%s: %s; it is written as float32", path, why->what);
+        err = trainer->write(trainer, path, model, true, why);
+    }
+    return err;
 }
 
 int runfolder_node(struct runfolder *run, const char *address, const json_t *log,
                    struct cairn_problem *why)
 {
-    char path[RUN_PATH], name[FED_ADDRESS_SIZE];
+    char path[RUNFOLDER_PATH_SIZE], name[FED_ADDRESS_SIZE];
     roundlog_file_name(address, name, sizeof name);
     snprintf(path, sizeof path, "%s/nodes/%s.json", run->path, name);
     return write_document(path, log, false, why);
@@ -147,7 +181,7 @@ int runfolder_node(struct runfolder *run, const char *address, const json_t *log
 
 int runfolder_summary(struct runfolder *run, const json_t *summary, struct cairn_problem *why)
 {
-    char path[RUN_PATH];
-    path_in(run, "summary.json", path);
+    char path[RUNFOLDER_PATH_SIZE];
+    runfolder_path(run, "summary.json", path);
     return write_document(path, summary, true, why);
 }

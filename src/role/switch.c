@@ -103,8 +103,8 @@ static size_t admit_model(struct role *role, const char *query, int64_t length,
     (void)refusal;
     const struct switch_role *s = switch_of(role);
     size_t size = 0;
-    return wire_model_size(s->assignment->n_tensors, fed_plan_piece_count(&s->plan, 0), 0,
-                           &size) == 0
+    return wire_model_size(s->assignment->n_tensors, s->plan.n_words,
+                           fed_plan_piece_count(&s->plan, 0), 0, &size) == 0
                ? size
                : 0;
 }
@@ -113,7 +113,7 @@ static int check_model(const struct switch_role *s, const struct wire_model *m,
                        struct cairn_problem *why)
 {
     const int err = receiver_check_experiment(s->assignment->id, m->experiment, why);
-    if (err == 0 && (m->parameters != s->plan.n_params || m->first != 0 ||
+    if (err == 0 && (m->parameters != s->plan.n_params || m->n_words != s->plan.n_words || m->first != 0 ||
                      m->count != fed_plan_piece_count(&s->plan, 0))) {
         return problem_set(why, CAIRN_ERR_REFUSED, NULL, "%llu parameters, expected %zu",
                            (unsigned long long)m->parameters, s->plan.n_params);
@@ -550,6 +550,9 @@ static int build_frame(struct switch_role *s, const struct fed_sum *sum)
     if (err == 0 && sum->payload.size > 0) {
         memcpy(frame->data + payload_at, sum->payload.data, sum->payload.size);
     }
+    if (err == 0) {
+        err = wire_frame_words(frame, 0, buf_span(&sum->words));
+    }
     return err != 0 ? err : wire_frame_end(frame, 0, &s->uplink.context);
 }
 
@@ -847,6 +850,7 @@ static int make_plan(struct switch_role *s, const struct fed_assignment *a,
     if (err == 0) {
         err = fed_plan_init(&s->plan, &he, (size_t)a->n_params, settings->frame_params,
                             a->n_clients, settings->batch_bytes, why);
+        s->plan.n_words = a->n_words;
     }
     s->plan.noise = settings->noise_multiplier > 0;
     return err;

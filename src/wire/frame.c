@@ -192,7 +192,7 @@ static int bad_frame(struct cairn_problem *why, uint32_t index, const char *what
     return problem_set(why, CAIRN_ERR_MALFORMED, BATCH_HINT, "frame %u: %s", index, what);
 }
 
-/* Walk the extensions and note the one that is known here. */
+/* Walk the extensions and note those that are known here. */
 static int read_extensions(struct span rest, struct wire_frame *frame, struct cairn_problem *why)
 {
     for (int previous = -1; rest.size > 0;) {
@@ -215,6 +215,12 @@ static int read_extensions(struct span rest, struct wire_frame *frame, struct ca
                 return bad_frame(why, frame->index, "an empty set of contributors");
             }
             frame->contributor_set = (struct span){rest.data + EXTENSION_HEADER, length};
+        }
+        if (type == WIRE_EXT_WORDS) {
+            if (length == 0 || length % 8 != 0) {
+                return bad_frame(why, frame->index, "words that are none, or not whole");
+            }
+            frame->words = (struct span){rest.data + EXTENSION_HEADER, length};
         }
         previous = type;
         rest.data += EXTENSION_HEADER + length;
@@ -338,6 +344,30 @@ int wire_frame_begin(struct buf *out, uint32_t index, uint32_t contributors, uin
     }
     *payload_at = out->size + WIRE_FRAME_HEADER;
     out->size += WIRE_FRAME_HEADER + payload + extensions;
+    return CAIRN_OK;
+}
+
+size_t wire_words_size(uint32_t n)
+{
+    return n == 0 ? 0 : EXTENSION_HEADER + (size_t)n * 8;
+}
+
+int wire_frame_words(struct buf *out, size_t frame_at, struct span words)
+{
+    if (words.size == 0) {
+        return CAIRN_OK;
+    }
+    const int error = buf_reserve(out, EXTENSION_HEADER + words.size + WIRE_FRAME_DIGEST);
+    if (error) {
+        return error;
+    }
+    uint8_t *e = out->data + out->size, *frame = out->data + frame_at;
+    le_put16(e, WIRE_EXT_WORDS);
+    le_put16(e + 2, 0);
+    le_put32(e + 4, (uint32_t)words.size);
+    memcpy(e + EXTENSION_HEADER, words.data, words.size);
+    le_put32(frame + 24, le_get32(frame + 24) + EXTENSION_HEADER + (uint32_t)words.size);
+    out->size += EXTENSION_HEADER + words.size;
     return CAIRN_OK;
 }
 

@@ -58,6 +58,9 @@ enum wire_extension {
     /** Bitmap of client indices that are summed, ceil(clients/8) bytes, bit i of byte i/8.
      * Two frames whose sets meet are never added. */
     WIRE_EXT_CONTRIBUTORS = 1,
+    /** The model's integers (dtype.h): u64 each, in the clear. Where two frames are added each of them is
+     * the larger of the two, compared as unsigned numbers. */
+    WIRE_EXT_WORDS = 2,
 };
 
 /** What every frame of one stream of one round shares. Plain value. */
@@ -84,6 +87,7 @@ struct wire_frame {
     uint16_t params_id;
     struct span payload;
     struct span contributor_set; /* value of WIRE_EXT_CONTRIBUTORS; empty when absent */
+    struct span words;           /* value of WIRE_EXT_WORDS, whole words; empty when absent */
     struct span bytes;           /* the whole frame, header to digest */
 };
 
@@ -138,6 +142,11 @@ CAIRN_MUST_CHECK int wire_frame_read(struct span bytes, const struct wire_contex
 CAIRN_MUST_CHECK int wire_frame_begin(struct buf *out, uint32_t index, uint32_t contributors,
                                       uint64_t weight, uint16_t params_id, size_t payload,
                                       struct span set, size_t *payload_at);
+/** Bytes that n words add to a frame; 0 for none. */
+size_t wire_words_size(uint32_t n);
+/** Put words, 8 bytes each, into the frame that begins at out->data + frame_at, behind its set. None: nothing.
+ * @retval CAIRN_ERR_NO_MEMORY  out unchanged */
+CAIRN_MUST_CHECK int wire_frame_words(struct buf *out, size_t frame_at, struct span words);
 /** Finish the frame that begins at out->data + frame_at: append its digest.
  * @retval CAIRN_ERR_NO_MEMORY  out unchanged
  * @retval CAIRN_ERR_BUG        no frame of exactly the announced lengths is there; out unchanged */

@@ -13,10 +13,11 @@
 #include "sizes.h"
 
 enum {
-    VERSION = 2,
+    VERSION = 3,
     NEXT_FRAME_AT = 64,
     DEADLINE_AT = 68,
-    RESERVED_AT = 72,
+    WORDS_AT = 72,
+    RESERVED_AT = 76,
     RESERVED = WIRE_MODEL_HEADER - RESERVED_AT,
 };
 
@@ -24,15 +25,16 @@ static const char magic[4] = {'C', 'R', 'N', 'M'};
 
 #define VERSION_HINT "is the sender the same version of cairn?"
 
-/* Bytes of the steps in a piece that begins at `first`. */
-static size_t steps_size(uint32_t tensors, uint64_t first)
+/* Bytes of n steps or words in a piece that begins at `first`. */
+static size_t eights(uint32_t n, uint64_t first)
 {
-    return first == 0 ? (size_t)tensors * 8 : 0; /* tensors < 2^32, size_t has 64 bits */
+    return first == 0 ? (size_t)n * 8 : 0; /* n < 2^32, size_t has 64 bits */
 }
 
-int wire_model_size(uint32_t tensors, uint64_t count, uint64_t first, size_t *out)
+int wire_model_size(uint32_t tensors, uint32_t words, uint64_t count, uint64_t first, size_t *out)
 {
-    size_t weights, size = WIRE_MODEL_HEADER + DIGEST_SIZE + steps_size(tensors, first);
+    size_t weights,
+        size = WIRE_MODEL_HEADER + DIGEST_SIZE + eights(tensors, first) + eights(words, first);
     if (count > SIZE_MAX || !size_mul((size_t)count, 4, &weights) ||
         !size_add(size, weights, &size)) {
         return CAIRN_ERR_TOO_LONG;
@@ -67,6 +69,7 @@ static void write_header(uint8_t p[WIRE_MODEL_HEADER], const struct wire_model *
     le_put64(p + 56, m->count);
     le_put32(p + NEXT_FRAME_AT, m->next_frame);
     le_put32(p + DEADLINE_AT, m->deadline_ms);
+    le_put32(p + WORDS_AT, m->n_words);
 }
 
 int wire_model_write(struct buf *out, const struct wire_model *m)
@@ -75,7 +78,7 @@ int wire_model_write(struct buf *out, const struct wire_model *m)
     if (!lies_in_model(m->first, m->count, m->parameters)) {
         return CAIRN_ERR_BUG;
     }
-    int error = wire_model_size(m->tensors, m->count, m->first, &size);
+    int error = wire_model_size(m->tensors, m->n_words, m->count, m->first, &size);
     if (!error) {
         error = buf_reserve(out, size);
     }
@@ -83,12 +86,15 @@ int wire_model_write(struct buf *out, const struct wire_model *m)
         return error;
     }
     uint8_t *p = out->data + out->size;
-    const size_t steps = steps_size(m->tensors, m->first);
+    const size_t steps = eights(m->tensors, m->first), words = eights(m->n_words, m->first);
     write_header(p, m);
     if (steps > 0) {
         memcpy(p + WIRE_MODEL_HEADER, m->steps, steps);
     }
     memcpy(p + WIRE_MODEL_HEADER + steps, m->weights, (size_t)m->count * 4);
+    if (words > 0) {
+        memcpy(p + WIRE_MODEL_HEADER + steps + (size_t)m->count * 4, m->words, words);
+    }
     finish(p, size);
     out->size += size;
     return CAIRN_OK;
@@ -119,8 +125,8 @@ static int check_envelope(struct span body, struct cairn_problem *why)
     if (le_get16(body.data + 4) != VERSION) {
         return malformed(why, "unknown version");
     }
-    if (wire_model_size(le_get32(body.data + 28), le_get64(body.data + 56),
-                        le_get64(body.data + 48), &size) ||
+    if (wire_model_size(le_get32(body.data + 28), le_get32(body.data + WORDS_AT),
+                        le_get64(body.data + 56), le_get64(body.data + 48), &size) ||
         size != body.size) {
         return problem_set(why, CAIRN_ERR_MALFORMED, "was the body cut?",
                            "model message: %zu bytes are not what its counts come to", body.size);
@@ -160,10 +166,12 @@ static struct wire_model parse_fields(const uint8_t *p)
         .count = le_get64(p + 56),
         .next_frame = le_get32(p + NEXT_FRAME_AT),
         .deadline_ms = le_get32(p + DEADLINE_AT),
+        .n_words = le_get32(p + WORDS_AT),
     };
     memcpy(m.experiment, p + 8, WIRE_EXPERIMENT);
     m.steps = m.first == 0 ? p + WIRE_MODEL_HEADER : NULL;
-    m.weights = p + WIRE_MODEL_HEADER + steps_size(m.tensors, m.first);
+    m.weights = p + WIRE_MODEL_HEADER + eights(m.tensors, m.first);
+    m.words = m.first == 0 ? m.weights + m.count * 4 : NULL;
     return m;
 }
 

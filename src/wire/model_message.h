@@ -27,10 +27,12 @@
  *   56  count             u64   parameters in this piece, >= 1
  *   64  next frame        u32   from which the sender expects this round's frames
  *   68  deadline          u32   milliseconds that the receiver has left to deliver
- *   72  reserved          24    zero
+ *   72  words             u32   of the whole model's integers
+ *   76  reserved          20    zero
  *   96  steps             tensors x f64   quantiser step per tensor, > 0, finite;
  *                                         only in the piece that begins at 0
  *    .  weights           count x f32
+ *    .  words             words x u64   its integers (dtype.h), only in the piece that begins at 0
  *    .  digest            32    BLAKE2b-256 of all the bytes before it
  */
 enum { WIRE_MODEL_HEADER = 96 };
@@ -48,11 +50,14 @@ struct wire_model {
     uint32_t deadline_ms;
     const uint8_t *steps;   /* tensors x f64, unaligned, borrowed; NULL unless first = 0 */
     const uint8_t *weights; /* count x f32, unaligned, borrowed */
+    uint32_t n_words;
+    const uint8_t *words;   /* n_words x u64, unaligned, borrowed; NULL unless first = 0 */
 };
 
 /** Bytes of a piece. @retval CAIRN_ERR_TOO_LONG overflow */
-CAIRN_MUST_CHECK int wire_model_size(uint32_t tensors, uint64_t count, uint64_t first, size_t *out);
-/** Append a whole piece; m->steps (where first = 0) and m->weights are read as given.
+CAIRN_MUST_CHECK int wire_model_size(uint32_t tensors, uint32_t words, uint64_t count,
+                                     uint64_t first, size_t *out);
+/** Append a whole piece; m->steps and m->words (where first = 0) and m->weights are read as given.
  * @retval CAIRN_ERR_NO_MEMORY, CAIRN_ERR_TOO_LONG  out unchanged
  * @retval CAIRN_ERR_BUG  the piece is empty or reaches beyond the model; out unchanged */
 CAIRN_MUST_CHECK int wire_model_write(struct buf *out, const struct wire_model *m);

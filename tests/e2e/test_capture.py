@@ -211,7 +211,8 @@ class Capture(cairn.CairnCase):
         self.assertLessEqual(
             set(session),
             {"id", "nonce", "node", "iterations", "n_clients", "parent", "parent_type", "children",
-             "streams", "clients", "public_key", "n_params", "n_tensors", "grace_s"},
+             "streams", "clients", "public_key", "n_params", "n_tensors", "n_words",
+             "grace_s"},
         )
         self.assertLessEqual(set(session["clients"]), {0, 1, 2})  # indices, nothing else
         # there is no grace: no room in it, either

@@ -19,14 +19,20 @@ static void repair(uint8_t *body, size_t size, unsigned mode)
         return;
     }
     if (mode & REPAIR_HEADER) {
-        memcpy(body, "CRNM\x02", 6);
+        memcpy(body, "CRNM\x03", 6);
         size_t room = size - WIRE_MODEL_HEADER - DIGEST_SIZE;
         size_t steps = le_get64(body + 48) == 0 ? (size_t)le_get32(body + 28) * 8 : 0;
         if (steps > room) {
             steps = room - room % 8;
             le_put32(body + 28, (uint32_t)(steps / 8));
         }
-        le_put64(body + 56, (room - steps) / 4);
+        room -= steps;
+        size_t words = le_get64(body + 48) == 0 ? (size_t)le_get32(body + 72) * 8 : 0;
+        if (words > room) {
+            words = room / 2 - room / 2 % 8;
+            le_put32(body + 72, (uint32_t)(words / 8));
+        }
+        le_put64(body + 56, (room - words) / 4);
     }
     if (mode & REPAIR_MODEL) {
         le_put64(body + 32, le_get64(body + 48) + le_get64(body + 56)); /* may overflow: a lie */
@@ -40,7 +46,9 @@ static void check_accepted(const struct wire_model *m, const uint8_t *body, size
     const size_t steps = m->first == 0 ? (size_t)m->tensors * 8 : 0;
     FUZZ_REQUIRE(m->steps == (m->first == 0 ? body + WIRE_MODEL_HEADER : NULL));
     FUZZ_REQUIRE(m->weights == body + WIRE_MODEL_HEADER + steps);
-    FUZZ_REQUIRE(m->weights + m->count * 4 + DIGEST_SIZE == body + size);
+    const uint8_t *words = m->weights + m->count * 4;
+    FUZZ_REQUIRE(m->words == (m->first == 0 ? words : NULL));
+    FUZZ_REQUIRE(words + (m->first == 0 ? 8 * (size_t)m->n_words : 0) + DIGEST_SIZE == body + size);
     FUZZ_REQUIRE(m->count >= 1 && m->count <= m->parameters);
     FUZZ_REQUIRE(m->first <= m->parameters - m->count);
     FUZZ_REQUIRE(m->round > 0);

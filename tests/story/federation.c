@@ -171,7 +171,7 @@ static int trainer(void *ctx, const struct fed_settings *settings, const char *d
         return train_synthetic_new(&synthetic, out, why);
     }
     const struct federation_options *o = &((struct member *)ctx)->federation->options;
-    struct made_up_options options = {.n_params = o->n_params};
+    struct made_up_options options = {.n_params = o->n_params, .shape = o->shape};
     if (o->targets != NULL) {
         options.target = &o->targets[client_number == 0 ? 0 : index];
     }
@@ -212,12 +212,12 @@ static int make_member(struct federation *f, uint32_t i)
 }
 
 /* The role of member 0, which its node frees. */
-static int make_aggregator(struct federation *f, enum aggregator_resume wanted)
+static int make_aggregator(struct federation *f, enum aggregator_resume wanted, const char *init)
 {
     struct cairn_problem why = {0};
     const struct span text = {(const uint8_t *)f->options.config, strlen(f->options.config)};
-    const int err = aggregator_new(&f->config, text, wanted, node_host(f->members[0].node),
-                                   &f->aggregator, &why);
+    const int err = aggregator_new(&f->config, text, wanted, init,
+                                   node_host(f->members[0].node), &f->aggregator, &why);
     if (err != 0) {
         fprintf(stderr, "the aggregator cannot start: %d %s\n", err, why.what);
         return err;
@@ -264,7 +264,7 @@ struct federation *federation_new(const struct federation_options *options)
         err = make_member(f, i);
     }
     if (err == 0) {
-        err = make_aggregator(f, AGGREGATOR_ANEW);
+        err = make_aggregator(f, AGGREGATOR_ANEW, options->init);
     }
     if (err != 0) {
         exit(1);
@@ -282,7 +282,7 @@ void federation_restart(struct federation *f, const char *address)
     pthread_mutex_destroy(&m->lock);
     int err = make_member(f, i);
     if (err == 0 && i == 0) {
-        err = make_aggregator(f, AGGREGATOR_EITHER);
+        err = make_aggregator(f, AGGREGATOR_EITHER, NULL);
     }
     assert(err == 0);
     (void)err;

@@ -16,6 +16,8 @@ struct federation_options {
     const char *config;       /* text of config.json */
     const char *folder;       /* for logs and runs */
     size_t n_params;          /* of the made-up model, in two tensors */
+    const struct model_shape *shape; /* or in these; then n_params is not looked at. NULL: those two */
+    const char *init;         /* file with the model that the aggregator begins with; NULL: the trainer's */
     uint64_t order_seed;      /* nodes step in an order shuffled by it */
     bool threads;             /* one thread per node and the system's clock, instead of turns */
     /** Sees every request before it is delivered. false: the peer "cannot be reached". May be NULL. */
@@ -41,7 +43,7 @@ void federation_request(struct federation *f, struct http_exchange *x);
 void federation_turns(struct federation *f, unsigned turns);
 void federation_advance(struct federation *f, double seconds);
 /** The node at this address is gone and started anew, with nothing but what is on its disk; the aggregator goes on with its
- * unfinished run. Not with threads. */
+ * unfinished run, without being told of `init` again. Not with threads. */
 void federation_restart(struct federation *f, const char *address);
 /** As it was read; borrowed. */
 const struct fed_config *federation_config(const struct federation *f);

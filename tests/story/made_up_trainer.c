@@ -10,6 +10,7 @@
 struct made_up {
     struct trainer trainer;
     struct model_shape shape;
+    uint64_t *words;
     struct made_up_options options;
     float target;
 };
@@ -41,6 +42,9 @@ static void made_up_initial(struct trainer *self, uint64_t seed, float *model)
     for (size_t i = 0; i < m->shape.n_params; i++) {
         model[i] = m->options.target != NULL ? 0.0F : replay_float(&rng);
     }
+    for (size_t i = 0; i < m->shape.n_words; i++) {
+        m->words[i] = 10 * i;
+    }
 }
 
 static int made_up_train(struct trainer *self, const float *global, float *local, uint64_t seed,
@@ -56,6 +60,9 @@ static int made_up_train(struct trainer *self, const float *global, float *local
     }
     if (m->options.poison_round == (int)round) {
         local[n / 2] = NAN;
+    }
+    for (size_t i = 0; i < m->shape.n_words; i++) {
+        m->words[i] += i + index + 1;
     }
     *metrics = (struct train_metrics){0};
     return 0;
@@ -75,13 +82,26 @@ static void made_up_free(struct trainer *self)
 {
     struct made_up *m = self->state;
     model_shape_release(&m->shape);
+    free(m->words);
     free(m);
+}
+
+static int copy_shape(const struct model_shape *shape, struct model_shape *out)
+{
+    return model_shape_like(shape, shape, out, NULL);
 }
 
 int made_up_trainer(const struct made_up_options *options, struct trainer **out)
 {
     struct made_up *m = calloc(1, sizeof *m);
-    if (m == NULL || made_up_shape(options->n_params, &m->shape) != 0) {
+    if (m == NULL || (options->shape != NULL ? copy_shape(options->shape, &m->shape)
+                                             : made_up_shape(options->n_params, &m->shape)) != 0) {
+        free(m);
+        return CAIRN_ERR_NO_MEMORY;
+    }
+    m->words = calloc(m->shape.n_words + 1, sizeof *m->words);
+    if (m->words == NULL) {
+        model_shape_release(&m->shape);
         free(m);
         return CAIRN_ERR_NO_MEMORY;
     }
@@ -90,6 +110,8 @@ int made_up_trainer(const struct made_up_options *options, struct trainer **out)
         m->target = *options->target;
     }
     m->trainer = (struct trainer){.shape = &m->shape,
+                                  .words = m->words,
+                                  .n_words = m->shape.n_words,
                                   .samples = options->samples,
                                   .needs_model = true,
                                   .state = m,

@@ -4,9 +4,13 @@
 
 #include "trainer.h"
 
-/** A trainer whose updates follow from (seed, round, index) alone, or lead to a target. */
+/**
+ * A trainer whose updates follow from (seed, round, index) alone, or lead to a target. In a model with integers the one
+ * at place i of the words is raised by client k by i + k + 1 a round.
+ */
 struct made_up_options {
     size_t n_params;
+    const struct model_shape *shape; /* its tensors; NULL: made_up_shape of n_params */
     uint64_t samples;
     int poison_round;     /* train a NaN in this round; 0 = never */
     const float *target;  /* all parameters go there; NULL = made-up updates */

@@ -875,6 +875,54 @@ static void test_fold__against_a_list_of_what_was_accepted(void **state)
     plan = before;
 }
 
+/* Of integers the larger of each, by whole words, whatever the order; only frame 0 has any. */
+static void test_fold__keeps_the_largest_words(void **state)
+{
+    (void)state;
+    static const uint64_t words[3][2] = {
+        {5, UINT64_C(1) << 63}, {0x100, UINT64_MAX >> 1}, {0xff, 9}};
+    static const uint64_t largest[2] = {0x100, UINT64_C(1) << 63};
+    const struct fed_stream streams[] = {{.origin = 1, .n_clients = CLIENTS}};
+    const struct fed_plan before = plan;
+    struct test_frame t[CLIENTS];
+    struct fed_sum sum;
+    uint32_t next;
+    plan.n_words = 2;
+    for (uint32_t order = 0; order < CLIENTS; order++) {
+        struct fed_stream each[CLIENTS];
+        for (uint32_t k = 0; k < CLIENTS; k++) {
+            each[k] = (struct fed_stream){.origin = k + 1, .n_clients = 1};
+        }
+        struct fed_fold *fold = fold_of(each, CLIENTS);
+        for (uint32_t i = 0; i < CLIENTS; i++) {
+            const uint32_t k = (i + order) % CLIENTS;
+            make_frame(&t[k], 0, k, 1);
+            assert_int_equal(accept(fold, k + 1, &t[k].frame, &next), CAIRN_ERR_REFUSED);
+            t[k].frame.words = (struct span){(const uint8_t *)words[k % 3], 8};
+            assert_int_equal(accept(fold, k + 1, &t[k].frame, &next), CAIRN_ERR_REFUSED);
+            t[k].frame.words.size = 16;
+            assert_int_equal(accept(fold, k + 1, &t[k].frame, &next), 0);
+        }
+        fed_fold_take(fold, &sum);
+        assert_int_equal(sum.words.size, sizeof largest);
+        assert_memory_equal(sum.words.data, largest, sizeof largest);
+        fed_sum_release(&sum);
+        fed_fold_free(fold);
+    }
+    struct fed_fold *fold = fold_of(streams, 1);
+    fed_fold_open(fold, 1, 1);
+    make_frame(&t[0], 1, 0, 1);
+    t[0].frame.words = (struct span){(const uint8_t *)words[0], 16};
+    assert_int_equal(accept(fold, 1, &t[0].frame, &next), CAIRN_ERR_REFUSED);
+    t[0].frame.words = (struct span){0};
+    assert_int_equal(accept(fold, 1, &t[0].frame, &next), 0);
+    fed_fold_take(fold, &sum);
+    assert_int_equal(sum.words.size, 0);
+    fed_sum_release(&sum);
+    fed_fold_free(fold);
+    plan = before;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -899,6 +947,7 @@ int main(void)
         cmocka_unit_test(test_fold__a_round_can_begin_further_on),
         cmocka_unit_test(test_fold__through_counts_clients_in_the_last_frame),
         cmocka_unit_test(test_fold__against_a_list_of_what_was_accepted),
+        cmocka_unit_test(test_fold__keeps_the_largest_words),
     };
     return cmocka_run_group_tests(tests, make_plan, NULL);
 }

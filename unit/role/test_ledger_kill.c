@@ -414,7 +414,8 @@ static void live(void)
     for (uint32_t round = r.state.committed + 1; round <= ROUNDS; round++) {
         one_round(&r, round);
     }
-    DO(runfolder_model(&r.folder, &shape, r.model, &why));
+    struct trainer trainer = {.shape = &shape};
+    DO(runfolder_model(&r.folder, 0, &trainer, r.model, &why));
     DO(file_replace(path, "{}", 2, 0644, &why));
     m->whole = true;
     DO(ledger_finish(r.ledger, &why));

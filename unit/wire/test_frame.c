@@ -302,7 +302,8 @@ static void test_frame__lying_frames(void **state)
         /* extensions: an empty unknown one, a known one, both in order */
         {FIRST, 1, 1, 0, 0, 8, 0, "\x09\0\0\0\0\0\0\0", 8, 0},
         {FIRST, 1, 1, 0, 0, 9, 0, "\x01\0\0\0\x01\0\0\0x", 9, 0},
-        {FIRST, 1, 1, 0, 0, 17, 0, "\x01\0\0\0\x01\0\0\0x\x02\0\0\0\0\0\0\0", 17, 0},
+        {FIRST, 1, 1, 0, 0, 17, 0, "\x01\0\0\0\x01\0\0\0x\x09\0\0\0\0\0\0\0", 17, 0},
+        {FIRST, 1, 1, 0, 0, 16, 0, "\x02\0\0\0\x08\0\0\0abcdefgh", 16, 0},
         {FIRST, 1, 1, 0, 1, 9, 0, "p\0\0\0\0\x01\0\0\0x", 10, 0},
         /* cut header, reserved bytes, too long by one, at their largest, twice, out of order, an
          * empty set, rubbish behind */
@@ -314,7 +315,9 @@ static void test_frame__lying_frames(void **state)
         {FIRST, 1, 1, 0, 0, 9, 0, "\x01\0\0\0\xff\xff\xff\xffx", 9, BAD},
         {FIRST, 1, 1, 0, 0, 18, 0, "\x01\0\0\0\x01\0\0\0x\x01\0\0\0\x01\0\0\0y", 18, BAD},
         {FIRST, 1, 1, 0, 0, 16, 0, "\x09\0\0\0\0\0\0\0\x09\0\0\0\0\0\0\0", 16, BAD},
-        {FIRST, 1, 1, 0, 0, 17, 0, "\x02\0\0\0\0\0\0\0\x01\0\0\0\x01\0\0\0x", 17, BAD},
+        {FIRST, 1, 1, 0, 0, 8, 0, "\x02\0\0\0\0\0\0\0", 8, BAD}, /* no words, or half of one */
+        {FIRST, 1, 1, 0, 0, 12, 0, "\x02\0\0\0\x04\0\0\0abcd", 12, BAD},
+        {FIRST, 1, 1, 0, 0, 17, 0, "\x09\0\0\0\0\0\0\0\x01\0\0\0\x01\0\0\0x", 17, BAD},
         {FIRST, 1, 1, 0, 0, 8, 0, "\x01\0\0\0\0\0\0\0", 8, BAD},
         {FIRST, 1, 1, 0, 0, 10, 0, "\x01\0\0\0\x01\0\0\0xy", 10, BAD},
 #undef BAD
@@ -416,6 +419,32 @@ static void test_frame__writer_refuses(void **state)
     assert_true(wire_frame_size(0, SIZE_MAX) == SIZE_MAX);
     assert_int_equal(wire_frame_size(0, 0), 64);
     assert_int_equal(wire_frame_size(10, 3), 85);
+    buf_release(&b);
+}
+
+static void test_frame__words(void **state)
+{
+    (void)state;
+    static const uint64_t words[3] = {1, UINT64_MAX, 3};
+    static const uint8_t set[2] = {1, 0};
+    const struct span bytes = {(const uint8_t *)words, sizeof words};
+    struct buf b = {0};
+    struct wire_frame f;
+    struct cairn_problem why = {0};
+    size_t at;
+    assert_int_equal(wire_frame_begin(&b, 0, 1, 1, 7, 10, (struct span){set, 2}, &at), 0);
+    assert_int_equal(wire_frame_words(&b, 0, (struct span){NULL, 0}), 0); /* none: nothing */
+    assert_int_equal(wire_frame_words(&b, 0, bytes), 0);
+    assert_int_equal(wire_frame_end(&b, 0, &context), 0);
+    assert_int_equal(b.size, wire_frame_size(10, 2) + wire_words_size(3));
+    assert_int_equal(wire_words_size(0), 0);
+    assert_int_equal(wire_frame_read(buf_span(&b), &context, &f, &why), 0);
+    assert_int_equal(f.words.size, sizeof words);
+    assert_memory_equal(f.words.data, words, sizeof words);
+    assert_int_equal(f.contributor_set.size, 2);
+    assert_int_equal(f.payload.size, 10);
+    b.data[b.size - WIRE_FRAME_DIGEST - 1] ^= 1; /* they are under the digest */
+    assert_int_equal(wire_frame_read(buf_span(&b), &context, &f, &why), CAIRN_ERR_INTEGRITY);
     buf_release(&b);
 }
 
@@ -589,6 +618,7 @@ int main(void)
         cmocka_unit_test(test_frame__random_batches_round_trip),
         cmocka_unit_test(test_frame__alone),
         cmocka_unit_test(test_frame__parts_of_a_batch),
+        cmocka_unit_test(test_frame__words),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -93,12 +93,38 @@ static void repair(struct buf *b)
     digest_of(b->data, b->size - DIGEST_SIZE, b->data + b->size - DIGEST_SIZE);
 }
 
+/* Integers behind the weights, in the first piece and in no other. */
+static void test_model_message__words(void **state)
+{
+    (void)state;
+    static const uint64_t words[2] = {UINT64_MAX, 0x0102030405060708u};
+    struct wire_model m = example_fields(), found;
+    struct cairn_problem why = {0};
+    m.n_words = 2;
+    m.words = (const uint8_t *)words;
+    struct buf b = written(&m);
+    assert_int_equal(b.size, 96 + 16 + 12 + 16 + 32);
+    assert_memory_equal(b.data + 72, "\x02\0\0\0", 4);
+    assert_memory_equal(b.data + 124, words, sizeof words);
+    assert_int_equal(wire_model_read(buf_span(&b), &found, &why), 0);
+    assert_int_equal(found.n_words, 2);
+    assert_memory_equal(found.words, words, sizeof words);
+    buf_release(&b);
+    m.first = 2;
+    m.count = 1;
+    b = written(&m);
+    assert_int_equal(b.size, 96 + 4 + 32);
+    assert_int_equal(wire_model_read(buf_span(&b), &found, &why), 0);
+    assert_null(found.words);
+    buf_release(&b);
+}
+
 static void test_model_message__layout(void **state)
 {
     (void)state;
     struct buf b = example();
     assert_int_equal(b.size, 96 + 16 + 12 + 32);
-    assert_memory_equal(b.data, "CRNM\x02\0\x01\0\x09\x08\x07\0\0\0\0\0\0\0\0\0\0\0\0\0", 24);
+    assert_memory_equal(b.data, "CRNM\x03\0\x01\0\x09\x08\x07\0\0\0\0\0\0\0\0\0\0\0\0\0", 24);
     assert_memory_equal(b.data + 24, "\x05\0\0\0\x02\0\0\0\x03\0\0\0\0\0\0\0", 16);
     assert_memory_equal(b.data + 40, "\x08\x07\x06\x05\x04\x03\x02\x01", 8);
     assert_memory_equal(b.data + 48, "\0\0\0\0\0\0\0\0\x03\0\0\0\0\0\0\0", 16);
@@ -208,7 +234,8 @@ static void test_model_message__lies(void **state)
 #define BAD CAIRN_ERR_MALFORMED
         {4, 2, 0, BAD},
         {4, 2, 1, BAD},
-        {4, 2, 3, BAD},
+        {4, 2, 2, BAD},
+        {4, 2, 4, BAD},
         {6, 2, 0, CAIRN_OK},
         {6, 2, 2, BAD},
         {6, 2, 0x8001, BAD},
@@ -319,14 +346,18 @@ static void test_model_message__sizes(void **state)
 {
     (void)state;
     size_t size = 7;
-    assert_int_equal(wire_model_size(0, 0, 0, &size), CAIRN_OK);
+    assert_int_equal(wire_model_size(0, 0, 0, 0, &size), CAIRN_OK);
     assert_int_equal(size, 128);
-    assert_int_equal(wire_model_size(2, 3, 0, &size), CAIRN_OK);
+    assert_int_equal(wire_model_size(2, 0, 3, 0, &size), CAIRN_OK);
     assert_int_equal(size, 156);
-    assert_int_equal(wire_model_size(UINT32_MAX, 3, 1, &size), CAIRN_OK);
+    assert_int_equal(wire_model_size(UINT32_MAX, 0, 3, 1, &size), CAIRN_OK);
     assert_int_equal(size, 140);
-    assert_int_equal(wire_model_size(1, UINT64_MAX, 0, &size), CAIRN_ERR_TOO_LONG);
-    assert_int_equal(wire_model_size(0, UINT64_MAX / 4, 1, &size), CAIRN_ERR_TOO_LONG);
+    assert_int_equal(wire_model_size(2, 5, 3, 0, &size), CAIRN_OK);
+    assert_int_equal(size, 156 + 40);
+    assert_int_equal(wire_model_size(2, 5, 3, 1, &size), CAIRN_OK); /* not in the first piece */
+    assert_int_equal(size, 140);
+    assert_int_equal(wire_model_size(1, 0, UINT64_MAX, 0, &size), CAIRN_ERR_TOO_LONG);
+    assert_int_equal(wire_model_size(0, 0, UINT64_MAX / 4, 1, &size), CAIRN_ERR_TOO_LONG);
     assert_int_equal(size, 140);
     struct wire_model m = example_fields();
     struct buf b = {0};
@@ -396,6 +427,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_model_message__layout),
+        cmocka_unit_test(test_model_message__words),
         cmocka_unit_test(test_model_message__layout_of_a_later_piece),
         cmocka_unit_test(test_model_message__retime),
         cmocka_unit_test(test_model_message__reads_what_was_written),
