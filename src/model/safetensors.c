@@ -234,6 +234,7 @@ int safetensors_write(const char *path, const struct model_shape *shape, const f
 struct entry {
     const char *name; /* borrowed from the header */
     uint64_t begin, end;
+    size_t number; /* in the header */
     uint64_t dims[MODEL_MAX_DIMS];
     unsigned n_dims;
     enum model_dtype dtype;
@@ -341,7 +342,9 @@ static int read_entries(struct reading *r, json_t *header)
         if (strcmp(key, METADATA_KEY) == 0) {
             err = check_metadata(r, value);
         } else {
-            err = read_entry(r, key, value, &r->entries[r->n_entries++]);
+            r->entries[r->n_entries].number = r->n_entries;
+            err = read_entry(r, key, value, &r->entries[r->n_entries]);
+            r->n_entries++;
         }
         if (err) {
             return err;
@@ -350,7 +353,7 @@ static int read_entries(struct reading *r, json_t *header)
     return 0;
 }
 
-/* By place; an empty tensor comes before the one that starts where it lies. */
+/* By place; an empty tensor comes before the one that starts where it lies, several as in the header. */
 static int by_place(const void *a, const void *b)
 {
     const struct entry *x = a;
@@ -359,7 +362,10 @@ static int by_place(const void *a, const void *b)
     if (x->begin != y->begin) {
         return x->begin < y->begin ? -1 : 1;
     }
-    return (x->end > y->end) - (x->end < y->end);
+    if (x->end != y->end) {
+        return x->end < y->end ? -1 : 1;
+    }
+    return (x->number > y->number) - (x->number < y->number);
 }
 
 /* Sorted entries cover the data exactly: each begins where the one before it ends. */

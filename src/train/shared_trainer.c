@@ -256,9 +256,11 @@ int train_shared_load(struct trainer *self, const char *path, float *shared,
     struct shared_trainer *s = shared_of(self);
     const struct model_shape *shape = s->inner->shape;
     struct safetensors_file file;
-    int err = safetensors_open(&file, path, shape, 0, why);
+    struct cairn_problem inner = {0};
+    int err = safetensors_open(&file, path, shape, 0, &inner);
     if (err != 0) {
-        return err;
+        return problem_set(why, err == CAIRN_ERR_REFUSED ? CAIRN_ERR_DATA : err, inner.hint, "%s",
+                           inner.what);
     }
     err = load_floats(s, &file, shared, why);
     if (err == 0 && shape->n_words > 0) {

@@ -35,8 +35,8 @@ CAIRN_MUST_CHECK int train_shared_new(struct trainer *inner,
  * on a model is written as this file was: its order of tensors, their types, its metadata.
  * @param path         safetensors
  * @param[out] shared  the shared floats, shape->n_params; the words are in self->words
- * @retval CAIRN_ERR_DATA     not there, unreadable, or a value that is not finite
- * @retval CAIRN_ERR_REFUSED  another model than the trainer's
+ * @retval CAIRN_ERR_DATA  not there, unreadable, another model than the trainer's, or a value that is
+ *                         not finite
  * @retval CAIRN_ERR_NO_MEMORY
  */
 CAIRN_MUST_CHECK int train_shared_load(struct trainer *self, const char *path, float *shared,

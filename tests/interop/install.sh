@@ -5,12 +5,14 @@
 #   CAIRN_INTEROP_HOME   a folder to use instead
 #   CAIRN_NODE_SEAL   version of node-seal (6.0.3, the last that runs on Node 18 and 20)
 #   CAIRN_TENSEAL     version of TenSEAL (0.3.18)
+#   CAIRN_SAFETENSORS version of safetensors (0.5.3)
 #   CAIRN_NODE24=1    also node-seal 7 and the Node 24 that it needs (190 MB)
 set -eu
 
 home=${CAIRN_INTEROP_HOME:-$1}
 node_seal=${CAIRN_NODE_SEAL:-6.0.3}
 tenseal=${CAIRN_TENSEAL:-0.3.18}
+safetensors=${CAIRN_SAFETENSORS:-0.5.3}
 have=""
 
 mkdir -p "$home"
@@ -51,6 +53,13 @@ if [ -x venv/bin/python ]; then
         have="$have tenseal"
     else
         echo "interop: pip could not install tenseal==$tenseal"
+    fi
+    venv/bin/python -c 'import safetensors, numpy' 2> /dev/null ||
+        venv/bin/pip install --quiet --disable-pip-version-check "safetensors==$safetensors" numpy || true
+    if venv/bin/python -c 'import safetensors, numpy' 2> /dev/null; then
+        have="$have safetensors"
+    else
+        echo "interop: pip could not install safetensors==$safetensors"
     fi
 else
     echo "interop: no python3 with venv here"

@@ -1,6 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 # One round with a judge: judge.sh node|node7|tenseal SEAL_TOOL HOME WORK CAIRN
+#                         judge.sh safetensors SAFETENSORS_TOOL HOME WORK CAIRN
 # Our objects are written, the judge opens them and writes its own, and those are read.
 set -eu
 
@@ -31,11 +32,17 @@ tenseal)
         exit 77
     fi
     ;;
+safetensors)
+    if ! "$home/venv/bin/python" -c 'import safetensors, numpy' 2> /dev/null; then
+        echo "interop: the reference library of safetensors is not here, skipped"
+        exit 77
+    fi
+    ;;
 esac
 
 rm -rf "$work"
 mkdir -p "$work"
-"$tool" write "$work"
+[ "$judge" = safetensors ] || "$tool" write "$work"
 case $judge in
 node)
     "$node" "$here/judge.js" "$home" "$work"
@@ -50,6 +57,9 @@ tenseal)
     "$tool" read-tenseal "$work"
     "$home/venv/bin/python" "$here/files.py" tenseal "$cairn" "$home" "$work/files"
     CAIRN_BIN=$cairn "$home/venv/bin/python" -B "$here/federation.py"
+    ;;
+safetensors)
+    "$home/venv/bin/python" "$here/judge_safetensors.py" "$tool" "$work"
     ;;
 esac
 echo "interop: $judge agrees"
