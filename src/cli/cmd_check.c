@@ -211,7 +211,8 @@ static json_t *make_document(const struct cli *cli, const struct fed_config *con
 {
     json_t *warnings = json_object_get(cli->details, "faults");
     return json_pack(
-        "{s:b, s:s, s:I, s:I, s:I, s:I, s:s, s:o, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:o}",
+        "{s:b, s:s, s:I, s:I, s:I, s:I, s:s, s:o, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:o, "
+        "s:I}",
         "valid", 1, "experiment", config->settings.experiment, "rounds",
         (json_int_t)config->iterations, "clients", (json_int_t)config->tree.n_clients, "switches",
         (json_int_t)config->tree.n_switches, "params", (json_int_t)e->plan.n_params,
@@ -221,7 +222,7 @@ static json_t *make_document(const struct cli *cli, const struct fed_config *con
         (json_int_t)e->model_bytes, "privacy_floor", (json_int_t)config->settings.privacy_floor,
         "privacy", make_privacy(e, config), "round", make_round(config), "nodes", make_nodes(e, config), "settings",
         make_settings(config, written), "warnings",
-        warnings ? json_incref(warnings) : json_array());
+        warnings ? json_incref(warnings) : json_array(), "params_at_home", (json_int_t)e->at_home);
 }
 
 /* ---- for people ---- */
@@ -299,6 +300,11 @@ static void print_parameters(const json_t *document)
            json_get_int(document, "params", 0), json_get_text(document, "params_source", "?"),
            json_get_int(document, "frames", 0),
            json_get_int(document, "frames", 0) == 1 ? "" : "s");
+    if (json_get_int(document, "params_at_home", 0) > 0) {
+        printf("stays at home    %lld more parameters, which no client sends (model.include, "
+               "model.exclude)\n",
+               json_get_int(document, "params_at_home", 0));
+    }
     printf("parameter set    %s\n", json_get_text(p, "id", "?"));
     print_room(p);
     if (json_object_get(p, "security_bits")) {

@@ -13,6 +13,7 @@
 #include "strategy.h"
 #include "quantiser.h"
 #include "safetensors.h"
+#include "share.h"
 #include "sizes.h"
 #include "synthetic.h"
 
@@ -48,9 +49,9 @@ static int command_shape(const struct fed_settings *settings, struct model_shape
     return err;
 }
 
-int estimate_shape(const struct fed_settings *settings, const char *data_dir,
-                   struct model_shape *shape, const char **source, struct estimate *facts,
-                   struct cairn_problem *why)
+static int whole_shape(const struct fed_settings *settings, const char *data_dir,
+                       struct model_shape *shape, const char **source, struct estimate *facts,
+                       struct cairn_problem *why)
 {
     struct train_shape wanted = fed_train_shape(settings);
     struct dataset_source data;
@@ -82,6 +83,52 @@ int estimate_shape(const struct fed_settings *settings, const char *data_dir,
         wanted.features = ASSUMED_SIDE * ASSUMED_SIDE;
     }
     return train_builtin_shape(&wanted, shape, why);
+}
+
+/* *shape becomes what model.include and model.exclude leave of it. */
+static int keep_shared(const struct fed_settings *settings, struct model_shape *shape,
+                       struct cairn_problem *why)
+{
+    struct model_share share = {0};
+    json_t *include = NULL, *exclude = NULL;
+    int error = fed_patterns(settings->include, &include, why);
+    if (!error) {
+        error = fed_patterns(settings->exclude, &exclude, why);
+    }
+    if (!error) {
+        error = model_share_init(&share, shape, include, exclude, why);
+    }
+    if (!error) {
+        model_shape_release(shape);
+        *shape = share.shape;
+        share.shape = (struct model_shape){0};
+    }
+    model_share_release(&share);
+    json_decref(include);
+    json_decref(exclude);
+    return error;
+}
+
+int estimate_shape(const struct fed_settings *settings, const char *data_dir,
+                   struct model_shape *shape, const char **source, struct estimate *facts,
+                   struct cairn_problem *why)
+{
+    int error = whole_shape(settings, data_dir, shape, source, facts, why);
+    if (error) {
+        return error;
+    }
+    const size_t whole = shape->n_params;
+    const bool assumed =
+        strcmp(settings->train_type, "command") == 0 && settings->model_file[0] == '\0';
+    if (!assumed) { /* an assumed model's names are not those that the patterns mean */
+        error = keep_shared(settings, shape, why);
+    }
+    if (error) {
+        model_shape_release(shape);
+    } else if (facts) {
+        facts->at_home = whole - shape->n_params;
+    }
+    return error;
 }
 
 static void count_stream(struct estimate *e, const struct fed_settings *settings)
@@ -182,12 +229,14 @@ struct estimate_bytes estimate_traffic(const struct estimate *e, const struct fe
 }
 
 /* A model that waits, the one of this round, the trained one, what is owed, the network and its
- * velocity; a trainer that tells its update run by run leaves only what is owed, and a run. */
+ * velocity; where a part stays at home two whole models more; a trainer that tells its update run by
+ * run leaves only what is owed, and a run. */
 static uint64_t client_memory(const struct estimate *e, const struct fed_node *self)
 {
     const uint64_t frame = fed_plan_count(&e->plan, 0);
     const uint64_t integers = frame * sizeof(int32_t);
-    const uint64_t floats = e->by_run ? e->plan.n_params + frame : 6 * e->plan.n_params;
+    const uint64_t own = e->at_home > 0 ? 2 * (e->plan.n_params + e->at_home) : 0;
+    const uint64_t floats = e->by_run ? e->plan.n_params + frame + own / 2 : 6 * e->plan.n_params + own;
     return floats * sizeof(float) + e->model_bytes + e->batch_bytes + integers +
            e->train_rows * e->features * e->feature_bytes / (self->client_number ? self->client_number : 1);
 }

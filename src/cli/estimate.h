@@ -13,6 +13,7 @@
  */
 struct estimate {
     struct model_shape shape; /* owned: estimate_release */
+    uint64_t at_home;         /* parameters that model.include and model.exclude keep from being sent */
     const char *shape_source; /* where the layers are from, for people; static */
     struct fed_plan plan;
     bool by_run;                   /* updates come run by run: clients keep no model in memory */
@@ -32,7 +33,7 @@ struct dataset_source;
 /** The data set of a config, as its clients read it. Points into both. */
 void estimate_source(const struct fed_settings *settings, const char *data_dir,
                      struct dataset_source *out);
-/** The model that a config trains. Owner: model_shape_release. @param[out] source  static text
+/** What is shared of the model that a config trains. Owner: model_shape_release. @param[out] source  static text
  * @param[out] facts  rows and features of the data set, or zeros where it is not here; NULL */
 CAIRN_MUST_CHECK int estimate_shape(const struct fed_settings *settings, const char *data_dir,
                                     struct model_shape *shape, const char **source,

@@ -13,6 +13,7 @@
 #include "config_check.h"
 #include "config_read.h"
 #include "config_tree.h"
+#include "problem.h"
 
 void fed_config_release(struct fed_config *config)
 {
@@ -40,6 +41,14 @@ double fed_grace_s(const struct fed_settings *settings, uint32_t height)
 double fed_deadline_s(const struct fed_settings *settings, uint32_t depth)
 {
     return settings->deadline_s * pow(FED_DEADLINE_SHARE, depth);
+}
+
+int fed_patterns(const char *text, json_t **out, struct cairn_problem *why)
+{
+    *out = text[0] == '\0' ? NULL : json_loads(text, 0, NULL);
+    return text[0] != '\0' && *out == NULL
+               ? problem_set(why, CAIRN_ERR_NO_MEMORY, NULL, "no memory for a list of patterns")
+               : 0;
 }
 
 /* "runs/my first.json" -> "my-first": the file's name without folders and ending, other characters

@@ -150,6 +150,12 @@ struct train_builtin_options fed_train_options(const struct fed_settings *settin
 /** How long a round may last at a node of this depth. */
 double fed_deadline_s(const struct fed_settings *settings, uint32_t depth);
 
+/**
+ * A list of patterns, settings->include or settings->exclude, as JSON. *out: new reference, NULL where there are
+ * none. @retval CAIRN_ERR_NO_MEMORY  never taken for an empty list, which would share everything
+ */
+CAIRN_MUST_CHECK int fed_patterns(const char *text, json_t **out, struct cairn_problem *why);
+
 /** One fault of a config. */
 struct fed_fault {
     unsigned line, column; /* from 1; 0 when the fault has no place */

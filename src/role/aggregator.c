@@ -25,6 +25,7 @@
 #include "model_message.h"
 #include "pieces.h"
 #include "quantiser.h"
+#include "shared_trainer.h"
 #include "summary.h"
 #include "tenseal_batch.h"
 
@@ -231,6 +232,16 @@ static void note_contributors(struct aggregator *a, const struct fed_sum *sum, c
     free(set);
 }
 
+/* The largest of the model's integers, unless somebody has sent what cannot be one. */
+static void take_words(struct aggregator *a, const struct fed_sum *sum)
+{
+    struct cairn_problem why = {0};
+    if (sum->words.size > 0 && train_shared_take_words(a->trainer, sum->words.data, &why) != 0) {
+        log_line(LOG_ERROR, "round %u: integers keep their old values: %s", (unsigned)a->round.number,
+                 why.what);
+    }
+}
+
 /* A sum that passed the rules is opened and becomes part of the model.
  * @retval CAIRN_ERR_INTEGRITY  it is none: its frame keeps the old values */
 static int open_sum(struct aggregator *a, const struct fed_sum *sum, struct cairn_problem *why)
@@ -251,9 +262,7 @@ static int open_sum(struct aggregator *a, const struct fed_sum *sum, struct cair
     fed_strategy_apply(&a->config->settings.strategy, a->trainer->shape, a->steps,
                        a->largest_samples, sum->weight, first, count, a->sums, a->model,
                        a->largest);
-    if (sum->words.size > 0) {
-        memcpy(a->trainer->words, sum->words.data, sum->words.size);
-    }
+    take_words(a, sum);
     return 0;
 }
 

@@ -202,16 +202,6 @@ static int make_trainer(struct node *node, const struct fed_settings *settings,
                : builtin_trainer(settings, node->data_dir, client_number, index, out, why);
 }
 
-/* A list of patterns from the settings. *out may be NULL: there are none.
- * @retval CAIRN_ERR_NO_MEMORY  never taken for an empty list, which would share everything */
-static int read_patterns(const char *text, json_t **out, struct cairn_problem *why)
-{
-    *out = text[0] == '\0' ? NULL : json_loads(text, 0, NULL);
-    return text[0] != '\0' && *out == NULL
-               ? problem_set(why, CAIRN_ERR_NO_MEMORY, NULL, "no memory for a list of patterns")
-               : 0;
-}
-
 /* The trainer, as one of what is shared. */
 static int host_trainer(void *ctx, const struct fed_settings *settings,
                         const struct model_shape *shape, uint32_t client_number, uint32_t index,
@@ -219,9 +209,9 @@ static int host_trainer(void *ctx, const struct fed_settings *settings,
 {
     struct trainer *trainer = NULL;
     json_t *include = NULL, *exclude = NULL;
-    int err = read_patterns(settings->include, &include, why);
+    int err = fed_patterns(settings->include, &include, why);
     if (err == 0) {
-        err = read_patterns(settings->exclude, &exclude, why);
+        err = fed_patterns(settings->exclude, &exclude, why);
     }
     if (err == 0) {
         err = make_trainer(ctx, settings, shape, client_number, index, &trainer, why);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "le.h"
 #include "quantiser.h"
 #include "safetensors.h"
 #include "secret.h"
@@ -280,5 +281,27 @@ int train_shared_load(struct trainer *self, const char *path, float *shared,
     file.in.path = NULL;
     safetensors_close(&s->written_like);
     s->written_like = file;
+    return 0;
+}
+
+int train_shared_take_words(struct trainer *self, const uint8_t *words, struct cairn_problem *why)
+{
+    const struct shared_trainer *s = shared_of(self);
+    const struct model_tensor *tensor = s->inner->shape->carried;
+    uint8_t bytes[sizeof(uint64_t)];
+    for (size_t i = 0; i < self->n_words; i++) {
+        const uint64_t word = le_get64(words + sizeof word * i);
+        while (s->share.words[i] >= tensor->offset + tensor->count) {
+            tensor++;
+        }
+        if (!model_dtype_from_words(tensor->dtype, &word, 1, bytes)) {
+            return problem_set(why, CAIRN_ERR_REFUSED, "a client counts further than its type can",
+                               "tensor \"%s\" has a value that dtype %s cannot hold", tensor->name,
+                               model_dtype_name(tensor->dtype));
+        }
+    }
+    for (size_t i = 0; i < self->n_words; i++) {
+        self->words[i] = le_get64(words + sizeof(uint64_t) * i);
+    }
     return 0;
 }

@@ -41,5 +41,12 @@ CAIRN_MUST_CHECK int train_shared_new(struct trainer *inner,
  */
 CAIRN_MUST_CHECK int train_shared_load(struct trainer *self, const char *path, float *shared,
                                        struct cairn_problem *why);
+/**
+ * Of an evaluator: the integers that the clients have sent become self->words.
+ * @param words  self->n_words, 8 bytes each, unaligned
+ * @retval CAIRN_ERR_REFUSED  one that its tensor's type cannot hold, which is named; nothing is changed
+ */
+CAIRN_MUST_CHECK int train_shared_take_words(struct trainer *self, const uint8_t *words,
+                                             struct cairn_problem *why);
 
 #endif

@@ -136,7 +136,12 @@ class Models(cairn.CairnCase):
         again, _ = read_safetensors(self.path("runs/home/model.safetensors"))
         self.assertEqual(part[last], again[last])  # its initial values in both
         self.assertNotEqual(part[list(model)[0]], again[list(model)[0]])
+        checked = self.cairn("check", "--json", self.path("home.json"), "--data-dir", self.data).json
+        self.assertEqual(checked["params"], shared["params"])
+        self.assertEqual(checked["params_at_home"], len(model[last][2]))
         config["model"]["exclude"] = ["layer9.*"]
+        refused = self.cairn("check", self.write(config, "typo.json"), expect=3)
+        self.assertIn("\"layer9.*\"", refused.err)
         agg = self.start_agg(config, "home.json")
         out, _ = agg.communicate(timeout=20)
         self.assertEqual(agg.returncode, 3, out)

@@ -215,6 +215,20 @@ static void test_own_model__same_bits_in_all_scenarios(void **state)
     buf_release(&expected);
 }
 
+/* A U8 of 250 is raised by 6 a round and by more than it holds in round 1: all integers keep their old values. */
+static void test_own_model__integers_beyond_their_type(void **state)
+{
+    float *floats = calloc(mixed.n_params, sizeof *floats);
+    uint64_t words[4];
+    (void)state;
+    struct buf bytes = run(config_of("none", false, ""), &mixed);
+    read_final(&mixed, floats, words);
+    assert_memory_equal(words, first_words, sizeof words);
+    assert_true(memcmp(floats, first, 5000 * sizeof *floats) != 0);
+    buf_release(&bytes);
+    free(floats);
+}
+
 /* Searches everything that is sent for a run of floats. */
 struct spy {
     uint8_t own[32]; /* the first floats of the head */
@@ -308,6 +322,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_own_model__same_bits_in_all_scenarios, begin, end),
+        cmocka_unit_test_setup_teardown(test_own_model__integers_beyond_their_type, begin, end),
         cmocka_unit_test_setup_teardown(test_own_model__what_is_excluded_stays, begin, end),
         cmocka_unit_test_setup_teardown(test_own_model__an_aggregator_that_is_killed, begin, end),
     };

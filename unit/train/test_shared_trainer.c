@@ -272,6 +272,27 @@ static void test_shared_trainer__begins_with_a_file(void **state)
     model_shape_release(&shape);
 }
 
+/* What came from outside is no value of the tensor's type: nothing of it is taken. */
+static void test_shared_trainer__integers_from_outside(void **state)
+{
+    const uint64_t zero = UINT64_C(1) << 63;
+    struct cairn_problem why = {0};
+    struct adder a;
+    float shared[FLOATS];
+    (void)state;
+    make_adder(&a);
+    struct trainer *t = share(&a.base, false, NULL);
+    t->initial(t, 3, shared);
+    uint64_t words[2] = {zero + 5, 256}; /* an I64 and a U8 */
+    assert_int_equal(train_shared_take_words(t, (const uint8_t *)words, &why), CAIRN_ERR_REFUSED);
+    assert_non_null(strstr(why.what, "own.n"));
+    assert_true(t->words[0] == 7 && t->words[1] == 9);
+    words[1] = 255;
+    assert_int_equal(train_shared_take_words(t, (const uint8_t *)words, &why), 0);
+    assert_true(t->words[0] == zero + 5 && t->words[1] == 255);
+    t->free(t);
+}
+
 static void test_shared_trainer__refuses_other_files(void **state)
 {
     static const float values[FLOATS] = {0, 0, 0, INFINITY};
@@ -299,6 +320,7 @@ int main(void)
         cmocka_unit_test(test_shared_trainer__nothing_of_a_bad_training_stays),
         cmocka_unit_test(test_shared_trainer__not_in_the_way),
         cmocka_unit_test(test_shared_trainer__by_run),
+        cmocka_unit_test(test_shared_trainer__integers_from_outside),
         cmocka_unit_test_setup_teardown(test_shared_trainer__begins_with_a_file, make_path,
                                         remove_path),
         cmocka_unit_test_setup_teardown(test_shared_trainer__refuses_other_files, make_path,
