@@ -48,6 +48,18 @@ int fed_plan_init(struct fed_plan *plan, const struct he_params *he, size_t n_pa
     return 0;
 }
 
+int fed_plan_carry(struct fed_plan *plan, uint32_t n_words, bool noise, struct cairn_problem *why)
+{
+    if (n_words > 0 && noise) {
+        return problem_set(why, CAIRN_ERR_CONFIG,
+                           "put them into model.exclude, or do without privacy.noise_multiplier",
+                           "the model has %u integers, which travel in the clear and without noise",
+                           (unsigned)n_words);
+    }
+    plan->n_words = n_words;
+    return 0;
+}
+
 size_t fed_plan_first(const struct fed_plan *plan, uint32_t frame)
 {
     return plan->frame_params * frame;

@@ -37,6 +37,13 @@ struct fed_plan {
 CAIRN_MUST_CHECK int fed_plan_init(struct fed_plan *plan, const struct he_params *he,
                                    size_t n_params, size_t frame_params, uint32_t n_clients,
                                    size_t batch_bytes, struct cairn_problem *why);
+/**
+ * Frame 0 carries so many of the model's integers.
+ * @param noise  the config asks for privacy noise, of which integers would get none
+ * @retval CAIRN_ERR_CONFIG  there are some, and noise
+ */
+CAIRN_MUST_CHECK int fed_plan_carry(struct fed_plan *plan, uint32_t n_words, bool noise,
+                                    struct cairn_problem *why);
 /** First flattened parameter of a frame. */
 size_t fed_plan_first(const struct fed_plan *plan, uint32_t frame);
 /** Parameters in a frame, 1 .. frame_params. */

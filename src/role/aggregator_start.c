@@ -71,7 +71,9 @@ static int make_plan(struct aggregator *a, struct cairn_problem *why)
     if (err == 0) {
         err = fed_plan_init(&a->plan, &he, a->trainer->shape->n_params, s->frame_params,
                             a->config->tree.n_clients, s->batch_bytes, why);
-        a->plan.n_words = (uint32_t)a->trainer->n_words;
+    }
+    if (err == 0) {
+        err = fed_plan_carry(&a->plan, (uint32_t)a->trainer->n_words, s->noise_multiplier > 0, why);
     }
     a->plan.noise = s->noise_multiplier > 0;
     return err != 0 ? err

@@ -990,9 +990,9 @@ static int make_plan(struct client *c, const struct fed_assignment *a, struct ca
     if (err == 0) {
         err = fed_plan_init(&c->plan, &he, (size_t)a->n_params, a->settings.frame_params,
                             a->n_clients, a->settings.batch_bytes, why);
-        c->plan.n_words = a->n_words;
     }
-    return err;
+    return err != 0 ? err
+                    : fed_plan_carry(&c->plan, a->n_words, a->settings.noise_multiplier > 0, why);
 }
 
 static int allocate(struct client *c, uint32_t index)

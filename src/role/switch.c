@@ -850,7 +850,9 @@ static int make_plan(struct switch_role *s, const struct fed_assignment *a,
     if (err == 0) {
         err = fed_plan_init(&s->plan, &he, (size_t)a->n_params, settings->frame_params,
                             a->n_clients, settings->batch_bytes, why);
-        s->plan.n_words = a->n_words;
+    }
+    if (err == 0) {
+        err = fed_plan_carry(&s->plan, a->n_words, settings->noise_multiplier > 0, why);
     }
     s->plan.noise = settings->noise_multiplier > 0;
     return err;

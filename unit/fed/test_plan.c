@@ -216,6 +216,22 @@ static void test_plan__nobody_brings_nothing(void **state)
     assert_int_equal(fed_plan_check(&plan, &f, &why), CAIRN_ERR_REFUSED);
 }
 
+static void test_plan__integers_travel_in_the_clear(void **state)
+{
+    (void)state;
+    struct fed_plan plan = plan_of(HE_CAPSULE, 20000, 8192, 12);
+    struct cairn_problem why = {0};
+    const size_t before = fed_plan_frame_bytes(&plan);
+    assert_int_equal(fed_plan_carry(&plan, 3, true, &why), CAIRN_ERR_CONFIG); /* never with noise */
+    assert_int_equal(plan.n_words, 0);
+    assert_int_equal(fed_plan_carry(&plan, 0, true, &why), 0);
+    assert_int_equal(fed_plan_frame_bytes(&plan), before);
+    assert_int_equal(fed_plan_carry(&plan, 3, false, &why), 0);
+    assert_int_equal(fed_plan_frame_bytes(&plan), before + 8 + 3 * 8);
+    assert_int_equal(fed_plan_words(&plan, 0), 3);
+    assert_int_equal(fed_plan_words(&plan, 1), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -229,6 +245,7 @@ int main(void)
         cmocka_unit_test(test_plan__what_a_frame_says_of_itself_is_checked),
         cmocka_unit_test(test_plan__fields_are_below_their_primes),
         cmocka_unit_test(test_plan__nobody_brings_nothing),
+        cmocka_unit_test(test_plan__integers_travel_in_the_clear),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
