@@ -334,6 +334,16 @@ static int read_dims(const struct config_reader *r, uint32_t tensor, uint64_t di
     return n;
 }
 
+/* The tensors are those of the whole model; what is counted is what of it is shared. */
+static bool holds_the_shared(const struct intake *in, const struct model_shape *shape)
+{
+    const struct fed_settings *s = &in->out->settings;
+    const struct config_session *plain = &in->plain;
+    return s->include[0] == '\0' && s->exclude[0] == '\0'
+               ? shape->n_params == plain->n_params && shape->n_tensors == plain->n_tensors
+               : shape->n_params >= plain->n_params && shape->n_tensors >= plain->n_tensors;
+}
+
 static int read_tensors(struct intake *in, uint32_t list)
 {
     struct config_reader *r = in->r;
@@ -357,9 +367,8 @@ static int read_tensors(struct intake *in, uint32_t list)
             config_fault(r, i, "session.tensors: %s", why.what);
         }
     }
-    if (err == 0 && wanted &&
-        (shape->n_params < in->plain.n_params || shape->n_tensors < in->plain.n_tensors)) {
-        config_fault(r, list, "session.tensors: are less than n_tensors with n_params elements");
+    if (err == 0 && wanted && !holds_the_shared(in, shape)) {
+        config_fault(r, list, "session.tensors: are not n_tensors with n_params elements");
     }
     return err == CAIRN_ERR_NO_MEMORY ? err : 0;
 }

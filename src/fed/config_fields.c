@@ -309,7 +309,7 @@ static const struct config_field session[] = {
     {.name = "n_tensors", .kind = CONFIG_INTEGER, SESSION(n_tensors), RANGE(1, 1000000),
      .required = true, .help = "tensors of the model"},
     {.name = "n_words", .kind = CONFIG_INTEGER, SESSION(n_words), RANGE(0, MODEL_MOST_WORDS),
-     .required = true, .help = "integers of the model"},
+     .help = "integers of the model"},
     {.name = "aggregator", .kind = CONFIG_ADDRESS, SESSION(aggregator),
      .help = "who runs it; asked before another run's config is taken"},
     {.name = "parent", .kind = CONFIG_ADDRESS, SESSION(parent), .required = true,

@@ -39,7 +39,8 @@ extern char **environ;
 
 struct command {
     struct trainer base; /* first, so that freeing one frees the other */
-    struct model_shape shape;
+    struct model_shape shape; /* all of it F32: what the program gets and leaves */
+    struct model_shape whole; /* of an evaluator: with the types that the model began with, and integers */
     struct command_files files;
     struct command_process process;
     char **argv;        /* NULL at the end; owned, like its texts */
@@ -394,6 +395,7 @@ static void command_free(struct trainer *self)
     command_process_stop(&c->process);
     command_files_remove(&c->files);
     model_shape_release(&c->shape);
+    model_shape_release(&c->whole);
     free_texts(c->argv);
     free_texts(c->environment);
     json_decref(c->settings);
@@ -578,6 +580,9 @@ static int take_file(struct command *c, struct safetensors_file *file, struct ca
         return no_memory(why);
     }
     int err = safetensors_read_run(file, 0, file->found.n_params, c->first, why);
+    if (err == 0) {
+        err = model_shape_like(&file->found, &file->found, &c->whole, why);
+    }
     return err != 0 ? err : copy_shape(c, &file->found, why);
 }
 
@@ -640,7 +645,7 @@ int train_command_new(const struct train_command_options *options, struct traine
     c->seed = options->seed;
     c->client_number = options->client_number;
     c->client_index = options->client_index;
-    c->base = (struct trainer){.shape = &c->shape,
+    c->base = (struct trainer){.shape = options->client_number > 0 ? &c->shape : &c->whole,
                                .samples = client ? options->samples : 0,
                                .by_run = true,
                                .state = c,

@@ -61,6 +61,13 @@ static void shared_initial(struct trainer *self, uint64_t seed, float *model)
     pick_words(s);
 }
 
+/* Of a trainer that keeps the model itself, all of whose floats are shared. */
+static void shared_take_model(struct trainer *self, size_t first, size_t n, const uint8_t *weights)
+{
+    struct shared_trainer *s = shared_of(self);
+    s->inner->take_model(s->inner, first, n, weights);
+}
+
 /* By a trainer of whole models, some of which stays here. */
 static int train_whole(struct shared_trainer *s, const float *global, float *local, uint64_t seed,
                        uint32_t round, uint32_t client_index, struct train_metrics *metrics,
@@ -85,6 +92,7 @@ static int shared_train(struct trainer *self, const float *global, float *local,
 {
     struct shared_trainer *s = shared_of(self);
     put_words(s);
+    s->inner->deadline_ns = self->deadline_ns;
     const int err = s->trained == NULL
                         ? s->inner->train(s->inner, global, local, seed, round, client_index,
                                           metrics, why)
@@ -105,6 +113,12 @@ static int shared_update(struct trainer *self, uint32_t round, uint32_t client_i
         err = s->inner->update(s->inner, round, client_index, at, here, out + done, why);
     }
     return err;
+}
+
+static void shared_status(struct trainer *self, json_t *into)
+{
+    const struct shared_trainer *s = shared_of(self);
+    s->inner->status(s->inner, into);
 }
 
 static int shared_evaluate(struct trainer *self, const float *model, struct eval_metrics *metrics,
@@ -191,6 +205,25 @@ static void drop(struct shared_trainer *s)
     free(s);
 }
 
+/* What this trainer cannot do with such a model. */
+static int check_inner(const struct trainer *inner, const struct model_share *share,
+                       struct cairn_problem *why)
+{
+    if (inner->shape->n_words > 0 && inner->words == NULL) {
+        return problem_set(why, CAIRN_ERR_CONFIG, "leave its integers out of the model's file",
+                           "tensor \"%s\" has dtype %s, and this trainer knows floats only",
+                           inner->shape->carried[0].name,
+                           model_dtype_name(inner->shape->carried[0].dtype));
+    }
+    if (inner->take_model != NULL && !share->all_floats) {
+        return problem_set(why, CAIRN_ERR_CONFIG,
+                           "let the program itself put its own tensors aside, and leave model.include and "
+                           "model.exclude empty",
+                           "this trainer keeps the model itself, so none of it can stay here");
+    }
+    return 0;
+}
+
 int train_shared_new(struct trainer *inner, const struct train_shared_options *options,
                      struct trainer **out, struct cairn_problem *why)
 {
@@ -206,6 +239,9 @@ int train_shared_new(struct trainer *inner, const struct train_shared_options *o
     }
     s->inner = inner;
     s->base = (struct trainer){.samples = inner->samples,
+                               .fingerprint = inner->fingerprint,
+                               .take_model = inner->take_model != NULL ? shared_take_model : NULL,
+                               .status = inner->status != NULL ? shared_status : NULL,
                                .needs_model = inner->needs_model,
                                .by_run = inner->by_run,
                                .state = s,
@@ -217,6 +253,9 @@ int train_shared_new(struct trainer *inner, const struct train_shared_options *o
                                .write = shared_write,
                                .free = shared_free};
     int err = model_share_init(&s->share, inner->shape, options->include, options->exclude, why);
+    if (err == 0) {
+        err = check_inner(inner, &s->share, why);
+    }
     if (err == 0 && allocate(s, options->client) != 0) {
         err = problem_set(why, CAIRN_ERR_NO_MEMORY, NULL, "no memory for a model of %zu parameters",
                           inner->shape->n_params);

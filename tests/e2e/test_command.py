@@ -263,6 +263,33 @@ class Command(CairnCase):
         checked = self.cairn("check", self.write(config))
         self.assertIn("model.file", checked.out)
 
+    def test_a_model_in_half_precision(self):
+        """The program gets float32, the result is written in half again; what it cannot do is refused."""
+        def put(tensors):
+            header, data = {}, b""
+            for name, (dtype, raw, shape) in tensors.items():
+                header[name] = {"dtype": dtype, "shape": shape,
+                                "data_offsets": [len(data), len(data) + len(raw)]}
+                data += raw
+            text = json.dumps(header).encode()
+            with open(self.path("first.safetensors"), "wb") as out:
+                out.write(struct.pack("<Q", len(text)) + text + data)
+        put({"v": ("F16", struct.pack("<2e", 7, 8), [2]), "w": ("F16", struct.pack("<3e", 1, 2, -4), [3])})
+        config = self.config(3)
+        config["model"] = {"file": self.path("first.safetensors")}
+        self.run_config(config)
+        with open(self.path("runs", "command", "model.safetensors"), "rb") as file:
+            raw = file.read()
+        self.assertEqual(raw[-10:], struct.pack("<5e", 10, 11, 4, 5, -1))
+        self.assertEqual(raw.count(b'"F16"'), 2)
+        config["model"]["exclude"] = ["v"]
+        refused = self.cairn("run", self.write(config), expect=3)
+        self.assertIn("keeps the model itself", refused.err)
+        del config["model"]["exclude"]
+        put({"v": ("F32", bytes(4), [1]), "n": ("I64", bytes(8), [])})
+        refused = self.cairn("run", self.write(config), expect=3)
+        self.assertIn('"n" has dtype I64', refused.err)
+
 
 if __name__ == "__main__":
     cairn.main()

@@ -194,6 +194,53 @@ static void test_shared_trainer__by_run(void **state)
     t->free(t);
 }
 
+/* Keeps the model itself. */
+static void keeper_take(struct trainer *self, size_t first, size_t n, const uint8_t *weights)
+{
+    struct adder *a = self->state;
+    memcpy(a->seen + first, weights, n * sizeof(float));
+}
+
+static void test_shared_trainer__one_that_keeps_the_model(void **state)
+{
+    static const float weights[FLOATS] = {1, 2, 3};
+    struct adder a;
+    struct trainer *out = NULL;
+    struct cairn_problem why = {0};
+    json_t *own = json_pack("[s]", "own.*");
+    const struct train_shared_options options = {.exclude = own, .client = true};
+    (void)state;
+    make_adder(&a);
+    a.base.by_run = true;
+    a.base.take_model = keeper_take;
+    assert_int_equal(train_shared_new(&a.base, &options, &out, &why), CAIRN_ERR_CONFIG);
+    assert_non_null(strstr(why.what, "keeps the model itself"));
+    json_decref(own);
+    struct trainer *t = share(&a.base, true, NULL); /* whose types are not float32, and all is shared */
+    t->deadline_ns = 77;
+    t->take_model(t, 0, 2, (const uint8_t *)weights);
+    t->take_model(t, 2, 1, (const uint8_t *)(weights + 2));
+    assert_memory_equal(a.seen, weights, 3 * sizeof *weights);
+    assert_int_equal(train(t, weights, (float[FLOATS]){0}), 0);
+    assert_int_equal(a.base.deadline_ns, 77);
+    t->free(t);
+}
+
+static void test_shared_trainer__integers_that_nobody_holds(void **state)
+{
+    struct adder a;
+    struct trainer *out = NULL;
+    struct cairn_problem why = {0};
+    const struct train_shared_options options = {.client = true};
+    (void)state;
+    make_adder(&a);
+    a.base.words = NULL;
+    assert_int_equal(train_shared_new(&a.base, &options, &out, &why), CAIRN_ERR_CONFIG);
+    assert_non_null(strstr(why.what, "\"steps\" has dtype I64"));
+    assert_int_equal(a.freed, 0); /* still the caller's */
+    a.base.free(&a.base);
+}
+
 static char path[64];
 
 static int make_path(void **state)
@@ -321,6 +368,8 @@ int main(void)
         cmocka_unit_test(test_shared_trainer__not_in_the_way),
         cmocka_unit_test(test_shared_trainer__by_run),
         cmocka_unit_test(test_shared_trainer__integers_from_outside),
+        cmocka_unit_test(test_shared_trainer__one_that_keeps_the_model),
+        cmocka_unit_test(test_shared_trainer__integers_that_nobody_holds),
         cmocka_unit_test_setup_teardown(test_shared_trainer__begins_with_a_file, make_path,
                                         remove_path),
         cmocka_unit_test_setup_teardown(test_shared_trainer__refuses_other_files, make_path,
