@@ -212,9 +212,12 @@ class Capture(cairn.CairnCase):
             set(session),
             {"id", "nonce", "node", "iterations", "n_clients", "parent", "parent_type", "children",
              "streams", "clients", "public_key", "n_params", "n_tensors", "n_words",
+             "aggregator", "tensors",
              "grace_s"},
         )
         self.assertLessEqual(set(session["clients"]), {0, 1, 2})  # indices, nothing else
+        self.assertEqual(session["tensors"], [])  # this trainer knows its own model
+        self.assertIn(session["aggregator"].split(":")[0], [a.split(":")[0] for a in self.addresses])
         # there is no grace: no room in it, either
         self.assertEqual(session["grace_s"], 0)
         # header, seed and 2048 coefficients of 50 bits, digest: no room for a second polynomial

@@ -11,6 +11,7 @@ import struct
 import subprocess
 import unittest
 
+import cairn
 from cairn import BIN, CairnCase, main
 
 MB = 1 << 20
