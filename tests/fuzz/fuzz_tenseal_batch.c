@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a TenSEAL client posts, made into a batch (role/tenseal_batch.h). Mode byte:
+ * What a TenSEAL client posts, made into a batch (link/tenseal_batch.h). Mode byte:
  *
  *   0  the rest is the vector
  *   1  the rest is the query, of a good vector
