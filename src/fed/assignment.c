@@ -118,16 +118,31 @@ static json_t *sizes_json(const struct model_tensor *tensor)
     return sizes;
 }
 
+static bool add_tensor(json_t *list, const struct model_tensor *tensor)
+{
+    json_t *object = json_pack("{s:s,s:o}", "name", tensor->name, "shape", sizes_json(tensor));
+    if (object != NULL && !model_dtype_is_float(tensor->dtype) &&
+        json_object_set_new(object, "dtype", json_string(model_dtype_name(tensor->dtype))) != 0) {
+        json_decref(object);
+        return false;
+    }
+    return json_array_append_new(list, object) == 0;
+}
+
+/* Floats of whatever type first, then integers: what a client keeps of each is an array. */
 static json_t *tensor_objects(const struct model_shape *shape)
 {
     json_t *list = json_array();
-    for (size_t t = 0; shape != NULL && t < shape->n_tensors; t++) {
-        json_t *object = json_pack("{s:s,s:o}", "name", shape->tensors[t].name, "shape",
-                                   sizes_json(&shape->tensors[t]));
-        if (json_array_append_new(list, object) != 0) {
-            json_decref(list);
-            return NULL;
-        }
+    bool good = list != NULL;
+    for (size_t t = 0; good && shape != NULL && t < shape->n_tensors; t++) {
+        good = add_tensor(list, &shape->tensors[t]);
+    }
+    for (size_t t = 0; good && shape != NULL && t < shape->n_carried; t++) {
+        good = add_tensor(list, &shape->carried[t]);
+    }
+    if (!good) {
+        json_decref(list);
+        return NULL;
     }
     return list;
 }
@@ -344,6 +359,18 @@ static bool holds_the_shared(const struct intake *in, const struct model_shape *
                : shape->n_params >= plain->n_params && shape->n_tensors >= plain->n_tensors;
 }
 
+static int read_tensor(struct model_shape *shape, const struct config_tensor *tensor,
+                       const uint64_t *dims, unsigned n, struct cairn_problem *why)
+{
+    const enum model_dtype dtype =
+        tensor->dtype[0] == '\0' ? MODEL_F32 : model_dtype_named(tensor->dtype);
+    if (dtype == MODEL_DTYPES || (tensor->dtype[0] != '\0' && model_dtype_is_float(dtype))) {
+        return problem_set(why, CAIRN_ERR_DATA, NULL, "\"%.60s\": there are no integers of type \"%s\"",
+                           tensor->name, tensor->dtype);
+    }
+    return model_shape_add_typed(shape, tensor->name, dtype, dims, n, why);
+}
+
 static int read_tensors(struct intake *in, uint32_t list)
 {
     struct config_reader *r = in->r;
@@ -361,7 +388,7 @@ static int read_tensors(struct intake *in, uint32_t list)
         if (n < 0) {
             config_fault(r, i, "session.tensors: a shape is a list of at most %d sizes", MODEL_MAX_DIMS);
         } else if (r->faults.n_errors == faults) {
-            err = model_shape_add(shape, tensor.name, dims, (unsigned)n, &why);
+            err = read_tensor(shape, &tensor, dims, (unsigned)n, &why);
         }
         if (err == CAIRN_ERR_DATA) {
             config_fault(r, i, "session.tensors: %s", why.what);

@@ -331,6 +331,8 @@ static const struct config_field tensor[] = {
     {.name = "name", .kind = CONFIG_TEXT, INTO(struct config_tensor, name), .required = true,
      .help = "of the tensor"},
     {.name = "shape", .kind = CONFIG_LIST, .required = true, .help = "sizes of its dimensions"},
+    {.name = "dtype", .kind = CONFIG_TEXT, INTO(struct config_tensor, dtype),
+     .help = "type of its integers; left out: floats"},
 };
 static const struct config_field child[] = {
     {.name = "address", .kind = CONFIG_ADDRESS, INTO(struct config_child, address),

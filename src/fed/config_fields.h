@@ -94,6 +94,7 @@ struct config_stream {
 };
 struct config_tensor {
     char name[MODEL_NAME_SIZE];
+    char dtype[8]; /* of an integer tensor; "" = floats */
 };
 
 extern const struct config_fields config_settings;   /* into struct fed_settings */

@@ -310,6 +310,9 @@ static void take_weights(struct client *c, const struct wire_model *m)
         memcpy(c->trainer->words, m->words, (size_t)m->n_words * sizeof *c->trainer->words);
     }
     if (c->trainer->take_model != NULL) {
+        if (m->first == 0) {
+            c->trainer->take_model(c->trainer, 0, 0, m->weights);
+        }
         c->trainer->take_model(c->trainer, (size_t)m->first, (size_t)m->count, m->weights);
     } else if (c->global != NULL) {
         memcpy(c->global + m->first, m->weights, (size_t)m->count * sizeof(float));

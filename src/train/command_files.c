@@ -125,6 +125,28 @@ int command_files_put(struct command_files *files, size_t first, size_t n, const
                     n * sizeof(float), why);
 }
 
+int command_files_put_words(struct command_files *files, const struct model_shape *shape,
+                            const uint64_t *words, struct cairn_problem *why)
+{
+    int err = 0;
+    for (size_t t = 0; err == 0 && t < shape->n_carried; t++) {
+        const struct model_tensor *tensor = &shape->carried[t];
+        const size_t size = tensor->count * model_dtype_size(tensor->dtype);
+        uint8_t *bytes = malloc(size + 1); /* never of size 0 */
+        if (bytes == NULL) {
+            return problem_set(why, CAIRN_ERR_NO_MEMORY, NULL, "no memory for a model's integers");
+        }
+        if (!model_dtype_from_words(tensor->dtype, words + tensor->offset, tensor->count, bytes)) {
+            err = problem_set(why, CAIRN_ERR_DATA, NULL, "tensor \"%s\" of dtype %s came with a value beyond it",
+                              tensor->name, model_dtype_name(tensor->dtype));
+        } else {
+            err = write_at(files, files->data_at + tensor->byte, bytes, size, why);
+        }
+        free(bytes);
+    }
+    return err;
+}
+
 int command_files_put_task(struct command_files *files, const json_t *task,
                            struct cairn_problem *why)
 {
@@ -220,6 +242,13 @@ int command_files_open_trained(struct command_files *files, const struct model_s
     return blame(why, err,
                  "the trainer writes the model that it was given, trained, to "
                  "trained.safetensors in its work folder");
+}
+
+int command_files_words(const struct command_files *files, uint64_t *words,
+                        struct cairn_problem *why)
+{
+    return blame(why, safetensors_read_words(&files->trained, words, why),
+                 "a BOOL is 0 or 1; the trainer writes the whole model, its integers too");
 }
 
 int command_files_check_model(const struct command_files *files, struct cairn_problem *why)

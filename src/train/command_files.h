@@ -13,7 +13,8 @@
  * The work folder of a trainer's program, which is its current folder and its HOME, and what passes
  * through it:
  *
- *   model.safetensors    there: the model to begin with, all tensors F32; for reading only
+ *   model.safetensors    there: the model to begin with, floats as F32 and behind them integers, each in its
+ *                        type; for reading only
  *   task.json            there: what is to be done
  *   trained.safetensors  left: the model that came of it, the same tensors in any order
  *   metrics.json         left: an object of numbers
@@ -39,9 +40,15 @@ void command_files_remove(struct command_files *files);
 CAIRN_MUST_CHECK int command_files_begin_model(struct command_files *files,
                                                const struct model_shape *shape,
                                                struct cairn_problem *why);
-/** Put elements first .. first+n-1 into it, float32 little-endian. @retval CAIRN_ERR_STORAGE */
+/** Put floats first .. first+n-1 into it, float32 little-endian. @retval CAIRN_ERR_STORAGE */
 CAIRN_MUST_CHECK int command_files_put(struct command_files *files, size_t first, size_t n,
                                        const uint8_t *weights, struct cairn_problem *why);
+/** Put all integers of `shape`, that of command_files_begin_model, into it. @param words  shape->n_words
+ * @retval CAIRN_ERR_STORAGE, CAIRN_ERR_NO_MEMORY
+ * @retval CAIRN_ERR_DATA  a word that its tensor's type cannot hold */
+CAIRN_MUST_CHECK int command_files_put_words(struct command_files *files,
+                                             const struct model_shape *shape, const uint64_t *words,
+                                             struct cairn_problem *why);
 /** Write task.json and remove what an earlier task has left. @retval CAIRN_ERR_STORAGE */
 CAIRN_MUST_CHECK int command_files_put_task(struct command_files *files, const json_t *task,
                                             struct cairn_problem *why);
@@ -53,7 +60,7 @@ CAIRN_MUST_CHECK int command_files_put_task(struct command_files *files, const j
 CAIRN_MUST_CHECK int command_files_metrics(const struct command_files *files, json_t **out,
                                            struct cairn_problem *why);
 /**
- * Open trained.safetensors, which command_files_update reads from then on.
+ * Open trained.safetensors, which command_files_update and command_files_words read from then on.
  * @param shape  what it must hold; NULL: whatever it does
  * @retval CAIRN_ERR_TRAINER  absent, broken, or another model
  */
@@ -63,7 +70,11 @@ CAIRN_MUST_CHECK int command_files_open_trained(struct command_files *files,
 /** model.safetensors is as it was written. @retval CAIRN_ERR_TRAINER */
 CAIRN_MUST_CHECK int command_files_check_model(const struct command_files *files,
                                                struct cairn_problem *why);
-/** trained minus model, elements first .. first+n-1. @retval CAIRN_ERR_DATA */
+/** The integers of trained. @param[out] words  those of the shape that it was opened with
+ * @retval CAIRN_ERR_TRAINER */
+CAIRN_MUST_CHECK int command_files_words(const struct command_files *files, uint64_t *words,
+                                         struct cairn_problem *why);
+/** trained minus model, floats first .. first+n-1. @retval CAIRN_ERR_DATA */
 CAIRN_MUST_CHECK int command_files_update(const struct command_files *files, size_t first, size_t n,
                                           float *out, struct cairn_problem *why);
 

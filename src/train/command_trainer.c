@@ -39,8 +39,9 @@ extern char **environ;
 
 struct command {
     struct trainer base; /* first, so that freeing one frees the other */
-    struct model_shape shape; /* all of it F32: what the program gets and leaves */
-    struct model_shape whole; /* of an evaluator: with the types that the model began with, and integers */
+    struct model_shape shape; /* what the program gets: floats, all F32, and behind them integers */
+    struct model_shape whole; /* of an evaluator: in the order and with the types that the model began with */
+    uint64_t *words;          /* the integers, in either's order */
     struct command_files files;
     struct command_process process;
     char **argv;        /* NULL at the end; owned, like its texts */
@@ -241,11 +242,10 @@ static void command_initial(struct trainer *self, uint64_t seed, float *model)
 static void command_take_model(struct trainer *self, size_t first, size_t n, const uint8_t *weights)
 {
     struct command *c = self->state;
-    if (first == 0) {
+    if (n == 0) {
         c->taken = (struct cairn_problem){0};
         c->taken.code = command_files_begin_model(&c->files, &c->shape, &c->taken);
-    }
-    if (c->taken.code == 0) {
+    } else if (c->taken.code == 0) {
         c->taken.code = command_files_put(&c->files, first, n, weights, &c->taken);
     }
 }
@@ -299,9 +299,15 @@ static int command_train(struct trainer *self, const float *global, float *local
         *why = c->taken;
         return why->code;
     }
-    int err = do_task(c, "train", round, why);
+    int err = command_files_put_words(&c->files, &c->shape, c->words, why);
+    if (err == 0) {
+        err = do_task(c, "train", round, why);
+    }
     if (err == 0) {
         err = check_training(c, metrics, why);
+    }
+    if (err == 0) {
+        err = command_files_words(&c->files, c->words, why);
     }
     metrics->seconds = clock_seconds(from, clock_now_ns(&clock_system));
     if (err == 0 && c->process.left > 0) {
@@ -319,6 +325,27 @@ static int command_update(struct trainer *self, uint32_t round, uint32_t client_
     (void)round;
     (void)client_index;
     return command_files_update(&c->files, first, n, out, why);
+}
+
+static int command_trained(struct trainer *self, size_t first, size_t n, float *out,
+                           struct cairn_problem *why)
+{
+    const struct command *c = self->state;
+    return safetensors_read_run(&c->files.trained, first, n, out, why);
+}
+
+/* The task that else is the aggregator's. Its file is gone before the first training. */
+static int command_own_initial(struct trainer *self, float *model, struct cairn_problem *why)
+{
+    struct command *c = self->state;
+    int err = do_task(c, "initial", 0, why);
+    if (err == 0) {
+        err = command_files_open_trained(&c->files, &c->shape, why);
+    }
+    if (err == 0) {
+        err = safetensors_read_run(&c->files.trained, 0, c->shape.n_params, model, why);
+    }
+    return err != 0 ? err : command_files_words(&c->files, c->words, why);
 }
 
 static int read_evaluation(struct command *c, struct eval_metrics *out, struct cairn_problem *why)
@@ -355,6 +382,9 @@ static int command_evaluate(struct trainer *self, const float *model, struct eva
     int err = command_files_begin_model(&c->files, &c->shape, why);
     if (err == 0) {
         err = command_files_put(&c->files, 0, c->shape.n_params, (const uint8_t *)model, why);
+    }
+    if (err == 0) {
+        err = command_files_put_words(&c->files, &c->shape, c->words, why);
     }
     if (err == 0) {
         err = do_task(c, "evaluate", 0, why);
@@ -402,6 +432,7 @@ static void command_free(struct trainer *self)
     json_decref(c->metrics);
     free(c->guard);
     free(c->first);
+    free(c->words);
     pthread_mutex_destroy(&c->lock);
     free(c);
 }
@@ -569,6 +600,17 @@ static int copy_shape(struct command *c, const struct model_shape *from, struct 
         const struct model_tensor *tensor = &from->tensors[t];
         err = model_shape_add(&c->shape, tensor->name, tensor->dims, tensor->n_dims, why);
     }
+    for (size_t t = 0; err == 0 && t < from->n_carried; t++) {
+        const struct model_tensor *tensor = &from->carried[t];
+        err = model_shape_add_typed(&c->shape, tensor->name, tensor->dtype, tensor->dims,
+                                    tensor->n_dims, why);
+    }
+    if (err == 0) {
+        c->words = calloc(from->n_words + 1, sizeof *c->words); /* never of size 0 */
+        err = c->words == NULL ? no_memory(why) : 0;
+    }
+    c->base.words = c->words;
+    c->base.n_words = from->n_words;
     return err;
 }
 
@@ -583,7 +625,10 @@ static int take_file(struct command *c, struct safetensors_file *file, struct ca
     if (err == 0) {
         err = model_shape_like(&file->found, &file->found, &c->whole, why);
     }
-    return err != 0 ? err : copy_shape(c, &file->found, why);
+    if (err == 0) {
+        err = copy_shape(c, &file->found, why);
+    }
+    return err != 0 ? err : safetensors_read_words(file, c->words, why);
 }
 
 static int make_initial(struct command *c, const struct train_command_options *o,
@@ -653,6 +698,8 @@ int train_command_new(const struct train_command_options *options, struct traine
                                .take_model = command_take_model,
                                .train = command_train,
                                .update = command_update,
+                               .own_initial = command_own_initial,
+                               .trained = command_trained,
                                .evaluate = command_evaluate,
                                .status = command_status,
                                .free = command_free};

@@ -18,6 +18,8 @@ struct shared_trainer {
     struct model_share share;
     float *whole;   /* the inner model: what is not shared is kept here; NULL where there is no such float */
     float *trained; /* what a training makes of it; NULL where none is wanted */
+    bool has_own;   /* of a client whose inner trainer takes the model: `whole` holds what is not shared */
+    struct cairn_problem taken; /* what went wrong when the model came; train tells it */
     struct model_shape written;           /* as the model is written; empty: as the inner one's shape is */
     struct safetensors_file written_like; /* what that was taken from, for its metadata */
 };
@@ -61,12 +63,100 @@ static void shared_initial(struct trainer *self, uint64_t seed, float *model)
     pick_words(s);
 }
 
-/* Of a trainer that keeps the model itself, all of whose floats are shared. */
+/* ---- around a trainer that takes the model, as it comes, and keeps it itself ---- */
+
+enum { GAP_RUN = 4096 }; /* floats at once */
+
+/* Each run of what is not shared, in order. */
+static int for_each_gap(struct shared_trainer *s,
+                        int (*use)(struct shared_trainer *s, size_t first, size_t n,
+                                   struct cairn_problem *why),
+                        struct cairn_problem *why)
+{
+    const size_t shared = s->base.shape->n_params, all = s->inner->shape->n_params;
+    size_t at = 0, done = 0;
+    int err = 0;
+    while (err == 0 && at < all) {
+        size_t next = all, here = 0;
+        if (done < shared) {
+            here = model_share_run(&s->share, done, shared - done, &next);
+        }
+        for (size_t n; err == 0 && at < next; at += n) {
+            n = next - at < GAP_RUN ? next - at : GAP_RUN;
+            err = use(s, at, n, why);
+        }
+        at = next + here;
+        done += here;
+    }
+    return err;
+}
+
+static int give_gap(struct shared_trainer *s, size_t first, size_t n, struct cairn_problem *why)
+{
+    (void)why;
+    s->inner->take_model(s->inner, first, n, (const uint8_t *)(s->whole + first));
+    return 0;
+}
+
+static int check_gap(struct shared_trainer *s, size_t first, size_t n, struct cairn_problem *why)
+{
+    float run[GAP_RUN];
+    const int err = s->inner->trained(s->inner, first, n, run, why);
+    return err != 0 ? err : quantiser_check_finite_part(s->inner->shape, run, first, n, why);
+}
+
+static int keep_gap(struct shared_trainer *s, size_t first, size_t n, struct cairn_problem *why)
+{
+    return s->inner->trained(s->inner, first, n, s->whole + first, why);
+}
+
+/* A round's model begins with what this client has kept, before its first training with what its trainer
+ * would begin with. */
+static void begin_model(struct shared_trainer *s, const uint8_t *weights)
+{
+    s->taken = (struct cairn_problem){0};
+    if (!s->has_own) {
+        s->taken.code = s->inner->own_initial(s->inner, s->whole, &s->taken);
+        s->has_own = s->taken.code == 0;
+    }
+    s->inner->take_model(s->inner, 0, 0, weights);
+    if (s->has_own) {
+        (void)for_each_gap(s, give_gap, &s->taken);
+    }
+}
+
 static void shared_take_model(struct trainer *self, size_t first, size_t n, const uint8_t *weights)
 {
     struct shared_trainer *s = shared_of(self);
-    s->inner->take_model(s->inner, first, n, weights);
+    if (s->share.all_floats) {
+        s->inner->take_model(s->inner, first, n, weights);
+        return;
+    }
+    if (n == 0) {
+        begin_model(s, weights);
+    }
+    for (size_t done = 0, here, at; done < n; done += here) {
+        here = model_share_run(&s->share, first + done, n - done, &at);
+        s->inner->take_model(s->inner, at, here, weights + sizeof(float) * done);
+    }
 }
+
+static int train_taken(struct shared_trainer *s, uint64_t seed, uint32_t round,
+                       uint32_t client_index, struct train_metrics *metrics,
+                       struct cairn_problem *why)
+{
+    if (s->taken.code != 0) {
+        *why = s->taken;
+        return why->code;
+    }
+    int err = s->inner->train(s->inner, NULL, NULL, seed, round, client_index, metrics, why);
+    if (err == 0) {
+        err = for_each_gap(s, check_gap, why);
+    }
+    return err != 0 ? err : for_each_gap(s, keep_gap, why);
+}
+
+/* ---- training ---- */
 
 /* By a trainer of whole models, some of which stays here. */
 static int train_whole(struct shared_trainer *s, const float *global, float *local, uint64_t seed,
@@ -93,10 +183,14 @@ static int shared_train(struct trainer *self, const float *global, float *local,
     struct shared_trainer *s = shared_of(self);
     put_words(s);
     s->inner->deadline_ns = self->deadline_ns;
-    const int err = s->trained == NULL
-                        ? s->inner->train(s->inner, global, local, seed, round, client_index,
-                                          metrics, why)
-                        : train_whole(s, global, local, seed, round, client_index, metrics, why);
+    int err;
+    if (s->trained != NULL) {
+        err = train_whole(s, global, local, seed, round, client_index, metrics, why);
+    } else if (s->inner->take_model != NULL && !s->share.all_floats) {
+        err = train_taken(s, seed, round, client_index, metrics, why);
+    } else {
+        err = s->inner->train(s->inner, global, local, seed, round, client_index, metrics, why);
+    }
     if (err == 0) {
         pick_words(s);
     }
@@ -206,20 +300,13 @@ static void drop(struct shared_trainer *s)
 }
 
 /* What this trainer cannot do with such a model. */
-static int check_inner(const struct trainer *inner, const struct model_share *share,
-                       struct cairn_problem *why)
+static int check_inner(const struct trainer *inner, struct cairn_problem *why)
 {
     if (inner->shape->n_words > 0 && inner->words == NULL) {
         return problem_set(why, CAIRN_ERR_CONFIG, "leave its integers out of the model's file",
                            "tensor \"%s\" has dtype %s, and this trainer knows floats only",
                            inner->shape->carried[0].name,
                            model_dtype_name(inner->shape->carried[0].dtype));
-    }
-    if (inner->take_model != NULL && !share->all_floats) {
-        return problem_set(why, CAIRN_ERR_CONFIG,
-                           "let the program itself put its own tensors aside, and leave model.include and "
-                           "model.exclude empty",
-                           "this trainer keeps the model itself, so none of it can stay here");
     }
     return 0;
 }
@@ -254,7 +341,7 @@ int train_shared_new(struct trainer *inner, const struct train_shared_options *o
                                .free = shared_free};
     int err = model_share_init(&s->share, inner->shape, options->include, options->exclude, why);
     if (err == 0) {
-        err = check_inner(inner, &s->share, why);
+        err = check_inner(inner, why);
     }
     if (err == 0 && allocate(s, options->client) != 0) {
         err = problem_set(why, CAIRN_ERR_NO_MEMORY, NULL, "no memory for a model of %zu parameters",
@@ -265,7 +352,7 @@ int train_shared_new(struct trainer *inner, const struct train_shared_options *o
         return err;
     }
     s->base.shape = &s->share.shape;
-    if (options->client && s->whole != NULL) {
+    if (options->client && s->whole != NULL && inner->take_model == NULL) {
         inner->initial(inner, options->seed, s->whole); /* what is not shared begins with this */
     }
     *out = &s->base;

@@ -24,8 +24,7 @@ struct train_shared_options {
 /**
  * @param inner    taken over; on failure it is still the caller's
  * @param[out] out  may be `inner` itself, when it is a client's and all of its model is shared float32
- * @retval CAIRN_ERR_CONFIG  as model_share_init; a trainer that cannot hold integers, or that keeps the model
- *                           itself (take_model), of which nothing can stay here
+ * @retval CAIRN_ERR_CONFIG  as model_share_init; a trainer that cannot hold integers
  * @retval CAIRN_ERR_NO_MEMORY
  */
 CAIRN_MUST_CHECK int train_shared_new(struct trainer *inner,

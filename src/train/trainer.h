@@ -50,8 +50,8 @@ struct trainer {
     void (*initial)(struct trainer *self, uint64_t seed, float *model);
     /**
      * Of a trainer that keeps the model itself, else NULL: a run of this round's model, as the holder gets it,
-     * float32 little-endian, unaligned. Runs come in order, the one that begins at 0 first, and again when a
-     * round's model comes anew. What goes wrong is told by train.
+     * float32 little-endian, unaligned. An empty one begins a model, and again when a round's model comes anew; then
+     * each parameter comes in one run at least, in any order. What goes wrong is told by train.
      */
     void (*take_model)(struct trainer *self, size_t first, size_t n, const uint8_t *weights);
     /**
@@ -72,6 +72,16 @@ struct trainer {
      */
     int (*update)(struct trainer *self, uint32_t round, uint32_t client_index, size_t first,
                   size_t n, float *out, struct cairn_problem *why);
+    /**
+     * Of a trainer that takes the model (take_model), else NULL, for who keeps a part of it at home: the model
+     * that it would begin with by itself, its integers into `words`; and what the last training has left,
+     * the values themselves.
+     * @param[out] model  n_params
+     * @retval CAIRN_ERR_TRAINER, CAIRN_ERR_DATA
+     */
+    int (*own_initial)(struct trainer *self, float *model, struct cairn_problem *why);
+    int (*trained)(struct trainer *self, size_t first, size_t n, float *out,
+                   struct cairn_problem *why);
     /** Evaluate on the test data that this trainer holds. @retval CAIRN_ERR_TRAINER */
     int (*evaluate)(struct trainer *self, const float *model, struct eval_metrics *metrics,
                     struct cairn_problem *why);

@@ -12,14 +12,16 @@ import subprocess
 import sys
 import time
 
-SHAPES = {"b": [2], "s": [], "w": [3, 2], "e": [0]}
+SHAPES = {"w": [3, 2], "b": [2], "e": [0], "s": []}
+TYPES = {"F32": "f", "I64": "q", "U8": "B"}
+NAMES = {code: name for name, code in TYPES.items()}
 
 
 def write(path, tensors):
     header, data, at = {}, b"", 0
     for name, (shape, values) in tensors.items():
         raw = values.tobytes()
-        header[name] = {"dtype": "F32", "shape": shape, "data_offsets": [at, at + len(raw)]}
+        header[name] = {"dtype": NAMES[values.typecode], "shape": shape, "data_offsets": [at, at + len(raw)]}
         data += raw
         at += len(raw)
     text = json.dumps(header).encode()
@@ -34,7 +36,7 @@ def read(path):
     tensors = {}
     for name, entry in json.loads(raw[8 : 8 + length]).items():
         begin, end = entry["data_offsets"]
-        values = array.array("f")
+        values = array.array(TYPES[entry["dtype"]])
         values.frombytes(raw[8 + length + begin : 8 + length + end])
         tensors[name] = (entry["shape"], values)
     return tensors
@@ -56,14 +58,21 @@ def sleeper():
 
 def do(task, fault):
     if task["task"] == "initial":
-        write("trained.safetensors",
-              {name: (shape, array.array("f", [0.0] * count(shape))) for name, shape in SHAPES.items()})
+        tensors = {name: (shape, array.array("f", [0.0] * count(shape))) for name, shape in SHAPES.items()}
+        if task["settings"].get("counter"):
+            tensors["n"] = ([], array.array("q", [-3]))
+            tensors["p.n"] = ([2], array.array("B", [7, 8]))
+        write("trained.safetensors", tensors)
         return
     model = read("model.safetensors")
     metrics = {"samples": 2 + task["index"] if task["settings"].get("uneven") else 5, "loss": 0.5}
     if task["task"] == "evaluate":
         metrics["accuracy"] = 0.8
-    trained = {n: (shape, array.array("f", [v + 1 for v in values]))
+    for name in task["settings"].get("own", []):  # of this client alone, from its own training before
+        begun = task["settings"]["own"][name]
+        if task["task"] == "train" and list(model[name][1]) != [x + task["round"] - 1 for x in begun]:
+            sys.exit(f"{name} is {model[name][1]} in round {task['round']}")
+    trained = {n: (shape, array.array(values.typecode, [v + 1 for v in values]))
                for n, (shape, values) in reversed(list(model.items()))}
     if fault:
         print(f"about to do {fault}", file=sys.stderr, flush=True)

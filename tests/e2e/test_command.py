@@ -282,13 +282,29 @@ class Command(CairnCase):
             raw = file.read()
         self.assertEqual(raw[-10:], struct.pack("<5e", 10, 11, 4, 5, -1))
         self.assertEqual(raw.count(b'"F16"'), 2)
-        config["model"]["exclude"] = ["v"]
-        refused = self.cairn("run", self.write(config), expect=3)
-        self.assertIn("keeps the model itself", refused.err)
-        del config["model"]["exclude"]
-        put({"v": ("F32", bytes(4), [1]), "n": ("I64", bytes(8), [])})
-        refused = self.cairn("run", self.write(config), expect=3)
-        self.assertIn('"n" has dtype I64', refused.err)
+
+    def test_integers_and_what_stays_with_a_client(self):
+        """Counters are carried; b, s and p.n are each client's own: every round begins with what its last one left."""
+        found = {}
+        for profile in ("none", "capsule"):
+            config = self.config(3, settings={"counter": True, "own": {"b": [0, 0], "s": [0], "p.n": [7, 8]}})
+            config["model"] = {"exclude": ["b", "s", "p.*"]}
+            config["encryption"] = {"profile": profile}
+            self.run_config(config)
+            self.assertEqual([r["fewest_contributors"] for r in self.rounds()], [4] * 3)
+            with open(self.path("runs", "command", "model.safetensors"), "rb") as file:
+                found[profile] = file.read()
+        self.assertEqual(found["none"], found["capsule"])
+        raw = found["none"]
+        length = struct.unpack("<Q", raw[:8])[0]
+        entries = json.loads(raw[8:8 + length])
+        data = {name: raw[8 + length:][slice(*e["data_offsets"])] for name, e in entries.items() if name[0] != "_"}
+        self.assertEqual(struct.unpack("<q", data["n"]), (0,))  # -3, three rounds
+        self.assertEqual(struct.unpack("<2f", data["b"]), (0, 0))  # as it began
+        self.assertEqual(data["p.n"], bytes([7, 8]))
+        for value in struct.unpack("<6f", data["w"]):
+            self.assertAlmostEqual(value, 3, 3)
+        self.assertEqual([entries[name]["dtype"] for name in ("n", "p.n", "w")], ["I64", "U8", "F32"])
 
 
 if __name__ == "__main__":

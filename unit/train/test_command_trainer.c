@@ -63,6 +63,7 @@ static int train(struct trainer *t, struct train_metrics *metrics, struct cairn_
 {
     uint8_t odd[1 + sizeof model]; /* weights come unaligned */
     memcpy(odd + 1, model, sizeof model);
+    t->take_model(t, 0, 0, odd + 1);
     t->take_model(t, 0, 3, odd + 1);
     t->take_model(t, 3, 2, odd + 1 + 3 * sizeof(float));
     *metrics = (struct train_metrics){0};

@@ -25,6 +25,8 @@ struct adder {
     uint64_t words[2];
     bool poison, fail;
     float seen[FLOATS]; /* the model that it was given last */
+    float left[FLOATS]; /* what a keeper has made of it */
+    int begun;          /* models that a keeper was given */
     int freed;
 };
 
@@ -198,24 +200,71 @@ static void test_shared_trainer__by_run(void **state)
 static void keeper_take(struct trainer *self, size_t first, size_t n, const uint8_t *weights)
 {
     struct adder *a = self->state;
+    if (n == 0) {
+        memset(a->seen, 0, sizeof a->seen); /* another model */
+        a->begun++;
+    }
     memcpy(a->seen + first, weights, n * sizeof(float));
+}
+
+/* As adder_train, from the model that it has taken; what comes of it is in `left`. */
+static int keeper_train(struct trainer *self, const float *global, float *local, uint64_t seed,
+                        uint32_t round, uint32_t index, struct train_metrics *metrics,
+                        struct cairn_problem *why)
+{
+    struct adder *a = self->state;
+    float before[FLOATS];
+    (void)local;
+    assert_null(global);
+    memcpy(before, a->seen, sizeof before);
+    return adder_train(self, before, a->left, seed, round, index, metrics, why);
+}
+
+static int keeper_own_initial(struct trainer *self, float *model, struct cairn_problem *why)
+{
+    const struct adder *a = self->state;
+    if (a->fail) {
+        return problem_set(why, CAIRN_ERR_TRAINER, NULL, "nothing to begin with");
+    }
+    adder_initial(self, 3, model);
+    return 0;
+}
+
+static int keeper_trained(struct trainer *self, size_t first, size_t n, float *out,
+                          struct cairn_problem *why)
+{
+    const struct adder *a = self->state;
+    (void)why;
+    memcpy(out, a->left + first, n * sizeof *out);
+    return 0;
+}
+
+static void make_keeper(struct adder *a)
+{
+    make_adder(a);
+    a->base.by_run = true;
+    a->base.take_model = keeper_take;
+    a->base.train = keeper_train;
+    a->base.own_initial = keeper_own_initial;
+    a->base.trained = keeper_trained;
+}
+
+/* In two pieces, the second of which begins behind what is not shared. */
+static void give(struct trainer *t, const float weights[5])
+{
+    t->take_model(t, 0, 0, (const uint8_t *)weights);
+    t->take_model(t, 0, 3, (const uint8_t *)weights);
+    t->take_model(t, 3, 2, (const uint8_t *)(weights + 3));
 }
 
 static void test_shared_trainer__one_that_keeps_the_model(void **state)
 {
     static const float weights[FLOATS] = {1, 2, 3};
     struct adder a;
-    struct trainer *out = NULL;
-    struct cairn_problem why = {0};
-    json_t *own = json_pack("[s]", "own.*");
-    const struct train_shared_options options = {.exclude = own, .client = true};
     (void)state;
     make_adder(&a);
     a.base.by_run = true;
     a.base.take_model = keeper_take;
-    assert_int_equal(train_shared_new(&a.base, &options, &out, &why), CAIRN_ERR_CONFIG);
-    assert_non_null(strstr(why.what, "keeps the model itself"));
-    json_decref(own);
     struct trainer *t = share(&a.base, true, NULL); /* whose types are not float32, and all is shared */
     t->deadline_ns = 77;
     t->take_model(t, 0, 2, (const uint8_t *)weights);
@@ -223,6 +272,34 @@ static void test_shared_trainer__one_that_keeps_the_model(void **state)
     assert_memory_equal(a.seen, weights, 3 * sizeof *weights);
     assert_int_equal(train(t, weights, (float[FLOATS]){0}), 0);
     assert_int_equal(a.base.deadline_ns, 77);
+    t->free(t);
+}
+
+/* It begins with its trainer's own values and goes on with what the last training has left, bit for bit. */
+static void test_shared_trainer__one_that_keeps_the_model_and_a_part_at_home(void **state)
+{
+    static const float weights[5] = {1, 2, 3, 4, 0.1F};
+    struct adder a;
+    (void)state;
+    make_keeper(&a);
+    struct trainer *t = share(&a.base, true, "own.*");
+    a.fail = true;
+    give(t, weights);
+    assert_int_equal(train(t, NULL, NULL), CAIRN_ERR_TRAINER); /* nothing to begin with, this time */
+    a.fail = false;
+    float own[2] = {4.0F, 4.25F}; /* seed + 0.25 * 4 and 5 */
+    for (int round = 1; round <= 3; round++) {
+        give(t, weights);
+        assert_int_equal(a.begun, 1 + round);
+        assert_memory_equal(a.seen, weights, 4 * sizeof *weights);
+        assert_memory_equal(a.seen + 4, own, sizeof own);
+        assert_true(a.seen[6] == weights[4]);
+        a.poison = round == 2; /* in its own part: that training changes nothing */
+        assert_int_equal(train(t, NULL, NULL), a.poison ? CAIRN_ERR_TRAINER : 0);
+        if (!a.poison) {
+            memcpy(own, a.left + 4, sizeof own);
+        }
+    }
     t->free(t);
 }
 
@@ -369,6 +446,7 @@ int main(void)
         cmocka_unit_test(test_shared_trainer__by_run),
         cmocka_unit_test(test_shared_trainer__integers_from_outside),
         cmocka_unit_test(test_shared_trainer__one_that_keeps_the_model),
+        cmocka_unit_test(test_shared_trainer__one_that_keeps_the_model_and_a_part_at_home),
         cmocka_unit_test(test_shared_trainer__integers_that_nobody_holds),
         cmocka_unit_test_setup_teardown(test_shared_trainer__begins_with_a_file, make_path,
                                         remove_path),
