@@ -115,8 +115,14 @@ class Trainer:
         if self.initial is None:
             raise TrainerError("no initial model: give @cairn.trainer(initial=...), or set model.file in the config")
         tensors = self.initial(ctx) if callable(self.initial) else self.initial
-        arrays = {name: np.asarray(value, np.float32) for name, value in tensors.items()}
-        safetensors.write("trained.safetensors", arrays)
+        # arrays keep their dtype, in which the final model will be; plain numbers have none
+        arrays = {name: value if isinstance(value, (np.ndarray, np.generic)) else np.asarray(value, np.float32)
+                  for name, value in tensors.items()}
+        for name, value in arrays.items():
+            if value.dtype.kind in "iu" and value.ndim > 0:
+                print(f'tensor "{name}" holds whole numbers: of those the largest of all clients\' is taken, not the '
+                      "mean; make it float32 if they are weights", file=sys.stderr)
+        safetensors.write("trained.safetensors", arrays, bf16=getattr(tensors, "bf16", ()))
 
     def _train(self, ctx: Context) -> None:
         model = safetensors.read("model.safetensors")

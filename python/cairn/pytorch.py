@@ -7,7 +7,7 @@
         return samples, {"loss": loss}
 """
 
-from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
+from typing import Any, Callable, Dict, FrozenSet, List, Mapping, Optional, Tuple
 
 import numpy as np
 import torch
@@ -18,12 +18,19 @@ TrainModule = Callable[[Any, Context], Tuple[int, Metrics]]
 EvaluateModule = Callable[[Any, Context], Metrics]
 
 
-def to_arrays(state: Mapping[str, torch.Tensor]) -> Dict[str, np.ndarray]:
-    """A state_dict as numpy arrays, float32 where it is floating point (bfloat16 has no numpy dtype)."""
-    out = {}
+class Arrays(Dict[str, np.ndarray]):
+    """Tensors as numpy arrays of the same dtypes; those of bfloat16, which numpy does not have, as float32."""
+
+    bf16: FrozenSet[str] = frozenset()  # their names
+
+
+def to_arrays(state: Mapping[str, torch.Tensor]) -> Arrays:
+    """A state_dict as numpy arrays."""
+    out = Arrays()
+    out.bf16 = frozenset(name for name, value in state.items() if value.dtype == torch.bfloat16)
     for name, value in state.items():
         tensor = value.detach().cpu()
-        out[name] = (tensor.float() if tensor.is_floating_point() else tensor).numpy().copy()
+        out[name] = (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy().copy()
     return out
 
 
@@ -37,9 +44,7 @@ def load(module: torch.nn.Module, arrays: Mapping[str, np.ndarray]) -> None:
 
 
 def _tensor(array: np.ndarray, like: torch.Tensor) -> torch.Tensor:
-    """Averages of whole numbers are rounded, not cut."""
-    values = array if like.is_floating_point() else np.rint(array)
-    return torch.from_numpy(np.ascontiguousarray(values)).reshape(like.shape).to(dtype=like.dtype, device=like.device)
+    return torch.from_numpy(np.ascontiguousarray(array)).reshape(like.shape).to(dtype=like.dtype, device=like.device)
 
 
 def trainer(make: Callable[[], torch.nn.Module], evaluate: Optional[EvaluateModule] = None

@@ -15,7 +15,7 @@ from cairn import safetensors
 SCRIPT = """
 import cairn, numpy as np
 def first(ctx):
-    return {"w": np.full((2, 2), ctx.seed), "b": np.zeros(())}
+    return {"w": np.full((2, 2), ctx.seed, np.float16), "b": 0.0, "n": np.int64(ctx.seed), "m": np.arange(2)}
 def judge(model, ctx):
     return {"samples": 10, "accuracy": float(model["b"]), "loss": 1}
 @cairn.trainer(initial=first, evaluate=judge)
@@ -78,7 +78,7 @@ class Trainer(unittest.TestCase):
     def test_initial_and_evaluate(self):
         self.once("initial")
         first = safetensors.read(self.path("trained.safetensors"))
-        self.assertEqual(first["w"].dtype, np.float32)
+        self.assertEqual([first[name].dtype.name for name in "wbnm"], ["float16", "float32", "int64", "int64"])
         np.testing.assert_array_equal(first["w"], np.full((2, 2), 5))
         self.once("evaluate")
         self.assertEqual(self.metrics(), {"samples": 10, "accuracy": 0, "loss": 1})

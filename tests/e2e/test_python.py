@@ -31,6 +31,38 @@ def python_with(*modules):
                             f"(Debian: apt-get install {' '.join('python3-' + m for m in modules)})")
 
 
+BATCHNORM = """
+import cairn.pytorch, torch
+
+class Net(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.scale = torch.nn.Parameter(torch.tensor(1.5))
+        self.small = torch.nn.Linear(3, 4).half()
+        self.bn = torch.nn.BatchNorm1d(4)
+        self.brain = torch.nn.Parameter(torch.ones(4, dtype=torch.bfloat16))
+
+    def forward(self, x):
+        y = x @ self.small.weight.float().T + self.small.bias.float()
+        return self.bn(y) * self.scale * self.brain.float()
+
+@cairn.pytorch.trainer(Net)
+def train(net, ctx):
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.05)
+    for _ in range(2):
+        x = torch.randn(8, 3) + ctx.index
+        loss = (net(x) - 1).square().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return 8 - ctx.index, {"loss": float(loss)}
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    train.run()
+"""
+
+
 class Package(CairnCase):
     def test_its_own_tests(self):
         environment = {**os.environ, "PYTHONPATH": PACKAGE,
@@ -70,6 +102,32 @@ class Examples(CairnCase):
         """The example's ten rounds promise 0.98; four reach it, in less than half of the time."""
         result = self.run_example("pytorch_mnist", python_with("torch"), 4)
         self.assertGreaterEqual(result["accuracy"], 0.98)
+
+    @unittest.skipIf(SANITIZED, "the release build's test says it all")
+    def test_pytorch_with_batchnorm_half_and_counter(self):
+        """The same bytes in plain and encrypted: statistics, a float16 and a bfloat16 tensor, a counter, a scalar."""
+        script = self.path("bn.py")
+        with open(script, "w") as out:
+            out.write(BATCHNORM)
+        files = []
+        for profile, dumb in (("none", True), ("capsule", False)):
+            config = cairn.make_config(self.net, [[cairn.CLIENT] * 3], 3, dumb, name="bn", encryption={"profile": profile},
+                                       train={"type": "command", "command": [python_with("torch"), "-B", script],
+                                              "samples": 8, "environment": {"PYTHONPATH": PACKAGE}})
+            del config["model"]
+            self.cairn("run", self.write(config), "--json", timeout=200)
+            with open(self.path("runs", "bn", "model.safetensors"), "rb") as file:
+                files.append(file.read())
+        self.assertEqual(files[0], files[1])
+        header = json.loads(files[0][8 : 8 + int.from_bytes(files[0][:8], "little")])
+        types = {name: entry["dtype"] for name, entry in header.items()}
+        self.assertEqual(types, {"scale": "F32", "small.weight": "F16", "small.bias": "F16", "bn.weight": "F32",
+                                 "bn.bias": "F32", "bn.running_mean": "F32", "bn.running_var": "F32",
+                                 "bn.num_batches_tracked": "I64", "brain": "BF16"})
+        begin = len(files[0]) - max(e["data_offsets"][1] for e in header.values())
+        at = header["bn.num_batches_tracked"]["data_offsets"]
+        counted = int.from_bytes(files[0][begin + at[0] : begin + at[1]], "little")
+        self.assertEqual(counted, 2 * 3)  # two batches in each of three rounds
 
     def test_pytorch_needs_a_decorator_and_an_entry(self):
         texts = []
