@@ -140,7 +140,7 @@ class Command(CairnCase):
     def err_file(self, config):
         return self.path("log", "command", self.first_client(config).partition(":")[0] + ".err")
 
-    def test_every_fault(self):
+    def test_f21_every_fault(self):
         faults = list(FAULTS)
         config = self.config(len(faults), timeout_s=8, memory_bytes=1 << 32, settings={"faults": faults})
         self.addresses = config["others"]
