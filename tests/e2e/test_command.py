@@ -211,7 +211,8 @@ class Command(CairnCase):
         node = self.started[list(config["others"]).index(self.first_client(config))]
         node.terminate()
         self.assertEqual(node.wait(timeout=10), 0)
-        self.assertEqual(self.trainers(), [])
+        # the aggregator goes on without it and may just have one evaluate
+        until("every trainer has ended", lambda: not self.trainers())
 
     def test_nobody_on_the_network_names_a_program(self):
         config = self.config(1)
