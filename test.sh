@@ -3,8 +3,8 @@
 # Everything that is tested, on a fresh clone or a tree that is being worked on: install what is
 # missing, fetch MNIST, build, run. Goes through all of it; fails at the end when anything failed.
 #
-# Tests of a minute or more run in one of the two builds: those with the label sanitized with the sanitizers, those with
-# the label plain in the release build.
+# The longest tests run in one of the two builds: those with the label sanitized with the sanitizers, those with the
+# label plain in the release build.
 #
 #   --fast   the release build only, and all tests in it
 #   --soak   also, in the release build, the tests that take minutes each (label soak)
