@@ -65,9 +65,9 @@ static void shared_initial(struct trainer *self, uint64_t seed, float *model)
 
 /* ---- around a trainer that takes the model, as it comes, and keeps it itself ---- */
 
-enum { GAP_RUN = 4096 }; /* floats at once */
+enum { GAP_RUN = 4096 };
 
-/* Each run of what is not shared, in order. */
+/* Each run of what is not shared, in order; at most GAP_RUN floats at once. */
 static int for_each_gap(struct shared_trainer *s,
                         int (*use)(struct shared_trainer *s, size_t first, size_t n,
                                    struct cairn_problem *why),
@@ -98,11 +98,21 @@ static int give_gap(struct shared_trainer *s, size_t first, size_t n, struct cai
     return 0;
 }
 
-static int check_gap(struct shared_trainer *s, size_t first, size_t n, struct cairn_problem *why)
+/* All that a training has left, shared or not. */
+static int check_trained(struct shared_trainer *s, struct cairn_problem *why)
 {
+    const struct model_shape *shape = s->inner->shape;
     float run[GAP_RUN];
-    const int err = s->inner->trained(s->inner, first, n, run, why);
-    return err != 0 ? err : quantiser_check_finite_part(s->inner->shape, run, first, n, why);
+    int err = 0;
+    for (size_t at = 0, n; err == 0 && at < shape->n_params; at += n) {
+        n = shape->n_params - at < GAP_RUN ? shape->n_params - at : GAP_RUN;
+        err = s->inner->trained(s->inner, at, n, run, why);
+        if (err == 0) {
+            err = quantiser_check_finite_part(shape, run, at, n, why);
+        }
+    }
+    secret_wipe(run, sizeof run);
+    return err;
 }
 
 static int keep_gap(struct shared_trainer *s, size_t first, size_t n, struct cairn_problem *why)
@@ -116,6 +126,7 @@ static void begin_model(struct shared_trainer *s, const uint8_t *weights)
 {
     s->taken = (struct cairn_problem){0};
     if (!s->has_own) {
+        s->inner->deadline_ns = s->base.deadline_ns; /* of this round, not of one that failed before */
         s->taken.code = s->inner->own_initial(s->inner, s->whole, &s->taken);
         s->has_own = s->taken.code == 0;
     }
@@ -151,7 +162,7 @@ static int train_taken(struct shared_trainer *s, uint64_t seed, uint32_t round,
     }
     int err = s->inner->train(s->inner, NULL, NULL, seed, round, client_index, metrics, why);
     if (err == 0) {
-        err = for_each_gap(s, check_gap, why);
+        err = check_trained(s, why);
     }
     return err != 0 ? err : for_each_gap(s, keep_gap, why);
 }

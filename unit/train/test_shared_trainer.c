@@ -23,7 +23,7 @@ struct adder {
     struct trainer base;
     struct model_shape shape;
     uint64_t words[2];
-    bool poison, fail;
+    bool poison, poison_shared, fail;
     float seen[FLOATS]; /* the model that it was given last */
     float left[FLOATS]; /* what a keeper has made of it */
     int begun;          /* models that a keeper was given */
@@ -54,6 +54,9 @@ static int adder_train(struct trainer *self, const float *global, float *local, 
     }
     if (a->poison) {
         local[5] = NAN; /* not shared: nobody else would look at it */
+    }
+    if (a->poison_shared) {
+        local[1] = NAN;
     }
     a->words[0]++;
     a->words[1]++;
@@ -223,7 +226,7 @@ static int keeper_train(struct trainer *self, const float *global, float *local,
 static int keeper_own_initial(struct trainer *self, float *model, struct cairn_problem *why)
 {
     const struct adder *a = self->state;
-    if (a->fail) {
+    if (a->fail || self->deadline_ns < 10) { /* or too late for this round */
         return problem_set(why, CAIRN_ERR_TRAINER, NULL, "nothing to begin with");
     }
     adder_initial(self, 3, model);
@@ -283,20 +286,22 @@ static void test_shared_trainer__one_that_keeps_the_model_and_a_part_at_home(voi
     (void)state;
     make_keeper(&a);
     struct trainer *t = share(&a.base, true, "own.*");
-    a.fail = true;
+    t->deadline_ns = 9;
     give(t, weights);
     assert_int_equal(train(t, NULL, NULL), CAIRN_ERR_TRAINER); /* nothing to begin with, this time */
-    a.fail = false;
+    t->deadline_ns = 10;
     float own[2] = {4.0F, 4.25F}; /* seed + 0.25 * 4 and 5 */
-    for (int round = 1; round <= 3; round++) {
+    for (int round = 1; round <= 4; round++) {
         give(t, weights);
         assert_int_equal(a.begun, 1 + round);
         assert_memory_equal(a.seen, weights, 4 * sizeof *weights);
         assert_memory_equal(a.seen + 4, own, sizeof own);
         assert_true(a.seen[6] == weights[4]);
-        a.poison = round == 2; /* in its own part: that training changes nothing */
-        assert_int_equal(train(t, NULL, NULL), a.poison ? CAIRN_ERR_TRAINER : 0);
-        if (!a.poison) {
+        const bool bad = round == 2 || round == 3;
+        a.poison = round == 2;        /* in its own part: that training changes nothing */
+        a.poison_shared = round == 3; /* in what is shared: neither */
+        assert_int_equal(train(t, NULL, NULL), bad ? CAIRN_ERR_TRAINER : 0);
+        if (!bad) {
             memcpy(own, a.left + 4, sizeof own);
         }
     }
