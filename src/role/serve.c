@@ -17,6 +17,8 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "ending.h"
+
 struct serve {
     struct node *node;
     struct http_server *server;
@@ -26,10 +28,9 @@ struct serve {
     void *reload_ctx;
 };
 
-/* Of this process: the signal that asks it to end, who else has called, and the eventfd of the node that is to hear
- * of it. */
+/* Of this process, beside ending_signal: who else has called, and the eventfd of the node that is to hear of it. */
 enum { GRACE_S = 5 }; /* for ending in order: an exchange, a commit; service managers kill after 10 s or more */
-static volatile sig_atomic_t signal_seen, status_asked, reload_asked, signal_wake_fd = -1;
+static volatile sig_atomic_t status_asked, reload_asked, signal_wake_fd = -1;
 
 static void serve_exchange(void *ctx, struct http_exchange *list, size_t n)
 {
@@ -63,7 +64,7 @@ static void serve_wake(void *ctx)
 static void end_late(int number)
 {
     (void)number;
-    (void)raise(signal_seen);
+    (void)raise(ending_signal);
 }
 
 static void note_signal(int number)
@@ -75,7 +76,7 @@ static void note_signal(int number)
     } else if (number == SIGHUP) {
         reload_asked = 1;
     } else {
-        signal_seen = number;
+        ending_signal = number;
         signal(number, SIG_DFL); /* whoever asks again means at once */
         alarm(GRACE_S);
     }
@@ -100,7 +101,7 @@ static int open_descriptors(struct serve *serve, struct cairn_problem *why)
         return problem_set(why, CAIRN_ERR_ENVIRONMENT, "raise the limit of open files (ulimit -n)",
                            "no file descriptors: %s", strerror(errno));
     }
-    signal_seen = status_asked = reload_asked = 0;
+    ending_signal = status_asked = reload_asked = 0;
     signal_wake_fd = serve->wake_fd;
     handle_signal(SIGTERM, note_signal);
     handle_signal(SIGINT, note_signal);
@@ -236,8 +237,8 @@ int serve_run(struct serve *serve, bool (*until)(void *ctx), void *ctx)
         if (until != NULL && until(ctx)) {
             return 0;
         }
-        if (signal_seen != 0) {
-            return signal_seen;
+        if (ending_signal != 0) {
+            return ending_signal;
         }
         answer_signals(serve);
         if (poll(&fd, 1, poll_timeout(again)) < 0 && errno != EINTR) {

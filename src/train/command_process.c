@@ -23,6 +23,7 @@
 #include "buf.h"
 #include "clock.h"
 #include "command_guard.h"
+#include "ending.h"
 #include "json.h"
 #include "le.h"
 
@@ -358,8 +359,11 @@ enum command_event command_process_wait(struct command_process *p, uint64_t dead
                                {.fd = p->errors, .events = POLLIN},
                                {.fd = p->socket, .events = POLLIN}};
         const int n = poll(fds, sizeof fds / sizeof fds[0], poll_ms(deadline_ns));
-        if (n < 0 && errno == EINTR) {
-            return COMMAND_INTERRUPTED;
+        if (n < 0) { /* by a signal; others only ask how it goes */
+            if (ending_signal != 0) {
+                return COMMAND_INTERRUPTED;
+            }
+            continue;
         }
         (void)listen_once(p);
         const enum command_event event =

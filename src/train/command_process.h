@@ -65,7 +65,7 @@ enum command_event {
     COMMAND_MESSAGE,  /* it has sent one */
     COMMAND_NONSENSE, /* it has sent something else */
     COMMAND_LATE,     /* the deadline has passed */
-    COMMAND_INTERRUPTED, /* this process was sent a signal that has a handler */
+    COMMAND_INTERRUPTED, /* a signal has asked this process to end (ending.h) */
 };
 /**
  * @param deadline_ns   monotonic; UINT64_MAX = none

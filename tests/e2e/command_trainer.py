@@ -80,6 +80,8 @@ def do(task, fault):
         sys.exit(3)
     elif fault == "signal":
         os.kill(os.getpid(), signal.SIGSEGV)
+    elif fault == "slow":
+        time.sleep(3)
     elif fault == "hang":
         sleeper()
         time.sleep(1000)

@@ -3,8 +3,10 @@
 
 import json
 import os
+import signal
 import struct
 import sys
+import time
 import unittest
 
 import cairn
@@ -190,11 +192,28 @@ class Command(CairnCase):
         self.stop_nodes()
         until("every trainer has ended", lambda: not self.trainers())
 
-    def test_a_killed_node_leaves_nothing(self):
-        config = self.config(1, settings={"faults": ["hang"]})
+    def start_nodes(self, config):
         self.addresses = config["others"]
         for address in config["others"]:
             self.start_node(address, "--train-command", json.dumps(config["train"]["command"]))
+
+    def test_a_node_that_is_asked_for_its_status_goes_on_training(self):
+        config = self.config(1, evaluate=False, settings={"faults": ["slow"]})
+        self.start_nodes(config)
+        aggregator = self.start_agg(config)
+        until("the first client alone trains", lambda: len(self.trainers()) == 1 and "round 1" in "".join(
+            self.words_of(a) for a in config["others"] if a != self.first_client(config)))
+        node = self.started[list(config["others"]).index(self.first_client(config))]
+        for _ in range(3):
+            node.send_signal(signal.SIGUSR1)
+            time.sleep(0.1)
+        self.finish(aggregator, timeout=60)
+        self.assertEqual(self.rounds()[0]["fewest_contributors"], 4)
+        self.assertIn("status: ", self.words_of(self.first_client(config)))
+
+    def test_a_killed_node_leaves_nothing(self):
+        config = self.config(1, settings={"faults": ["hang"]})
+        self.start_nodes(config)
         self.start_agg(config)
         self.wait_for_a_grandchild()
         for process in self.started:
@@ -203,9 +222,7 @@ class Command(CairnCase):
 
     def test_a_node_that_is_asked_to_end_does_not_wait_for_its_trainer(self):
         config = self.config(1, settings={"faults": ["hang"]})
-        self.addresses = config["others"]
-        for address in config["others"]:
-            self.start_node(address, "--train-command", json.dumps(config["train"]["command"]))
+        self.start_nodes(config)
         self.start_agg(config)
         self.wait_for_a_grandchild()
         node = self.started[list(config["others"]).index(self.first_client(config))]
