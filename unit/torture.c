@@ -161,8 +161,8 @@ static void *json_malloc(size_t size)
     return no_memory() ? NULL : __real_malloc(size);
 }
 
-/* Before cairn's own hook, which calls what it finds. */
-__attribute__((constructor)) static void hook_jansson(void)
+/* Before cairn's own hook, which calls what it finds: 101 is the first of the priorities that are not the compiler's. */
+__attribute__((constructor(101))) static void hook_jansson(void)
 {
     json_set_alloc_funcs(json_malloc, free);
 }

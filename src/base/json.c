@@ -2,7 +2,6 @@
 /* One strict way to read JSON, and one way to write it. */
 #include "json.h"
 
-#include <pthread.h>
 #include <string.h>
 
 #include "digest.h"
@@ -20,7 +19,8 @@ static void *watching_malloc(size_t size)
     return memory;
 }
 
-static void watch(void)
+/* Before there are threads: the hooks are jansson's globals, and read without a lock. */
+__attribute__((constructor)) static void watch(void)
 {
     json_get_alloc_funcs(&watched_malloc, &watched_free);
     json_set_alloc_funcs(watching_malloc, watched_free);
@@ -28,8 +28,6 @@ static void watch(void)
 
 json_t *json_load(struct span text, size_t flags, json_error_t *error, bool *no_memory)
 {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
-    (void)pthread_once(&once, watch);
     was_refused = false;
     json_t *document = json_loadb((const char *)text.data, text.size, flags, error);
     *no_memory = was_refused;
