@@ -18,7 +18,7 @@
  * fields of `bits` bits packed tightly, little-endian, added modulo 2^bits or modulo a prime of that
  * length. Nothing else is needed to add two payloads, so whoever adds knows no key and no profile.
  *
- *   none     [value fields, 32 or 64 bits]                no protection at all
+ *   none     [value fields, 32, 64 or as few bits as do]  no protection at all
  *   bfv      [c0, K0 bits][c1, K1 bits]                   public-key BFV, lanes, switched to 2^K
  *   capsule  [b, K bits][capsule c0, K0][capsule c1, K1]  one polynomial a chunk, and the one-time
  *                                                         key itself under profile bfv
@@ -62,7 +62,7 @@ struct he_params {
     unsigned lanes;            /* values per coefficient of the payload; 1 for none, seal-ckks */
     uint64_t radix;            /* of the payload's lanes; seal-ckks: of the sums in its slots */
     uint64_t step;             /* capsule: D = floor(2^K / r^L) */
-    unsigned bits;             /* capsule: K; none: 32 or 64 */
+    unsigned bits;             /* capsule: K; none: of a field */
     double failure_log2;       /* of one whole opening, both parts; -inf: it cannot happen */
     double security_bits;      /* estimate of the weakest part, security.c; 0 for none */
     double security_margin_bits; /* log2 q below the 128-bit limit of the 2024 guidelines */
@@ -81,6 +81,14 @@ struct he_params {
 CAIRN_MUST_CHECK int he_params_choose(enum he_profile profile, unsigned value_bits,
                                       uint32_t max_contributors, struct he_params *out,
                                       struct cairn_problem *why);
+
+/**
+ * Profile none in as few bits as the sums need, b + ceil(log2 n) at most: for what goes in plain beside something
+ * encrypted. (Profile none by itself has fields of 32 or 64 bits, which any program can read.)
+ * @retval CAIRN_ERR_CONFIG  the range of he_params_choose
+ */
+CAIRN_MUST_CHECK int he_params_plain(unsigned value_bits, uint32_t max_contributors,
+                                     struct he_params *out, struct cairn_problem *why);
 
 /** Sections of a payload of n values, n >= 1. @return how many, at most HE_MAX_SECTIONS */
 unsigned he_sections(const struct he_params *params, size_t n,

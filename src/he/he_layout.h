@@ -38,6 +38,12 @@ static inline size_t he_chunks(const struct he_params *params, size_t n)
     return size_ceil_div(n, params->chunk_params);
 }
 
+/** Fields of n values under profile none: so many that they fill whole bytes. */
+static inline size_t he_plain_fields(const struct he_params *params, size_t n)
+{
+    return params->bits % 8 == 0 ? n : size_round_up(n, 8);
+}
+
 /** Bytes of one section. */
 static inline size_t he_section_bytes(const struct he_section *section)
 {

@@ -200,6 +200,16 @@ static void fill_none(struct he_params *p)
     snprintf(p->id, sizeof p->id, "none-b%u-n%u-w%u", p->value_bits, p->max_contributors, p->bits);
 }
 
+/* Two's complement: a sum of n values of magnitude m lies in +-nm, which is below 2^(K-1). */
+static void fill_plain(struct he_params *p)
+{
+    const uint64_t largest = (uint64_t)p->max_contributors * he_value_limit(p->value_bits);
+    fill_none(p);
+    p->bits = 65 - (unsigned)__builtin_clzll(largest);
+    p->bits_per_param = p->bits;
+    snprintf(p->id, sizeof p->id, "none-b%u-n%u-K%u", p->value_bits, p->max_contributors, p->bits);
+}
+
 static bool fill_bfv(struct he_params *p)
 {
     uint64_t radix = radix_of(p->max_contributors, he_value_limit(p->value_bits));
@@ -337,6 +347,19 @@ int he_choose_degree(size_t degree, enum he_profile profile, unsigned value_bits
     rc = degree == RING_WIDE_DEGREE ? he_choose_wide(profile, value_bits, n, &p)
                                     : fill_params(profile, value_bits, n, &p);
     return rc != 0 ? refuse(profile, value_bits, n, why) : accept(&p, out, why);
+}
+
+int he_params_plain(unsigned value_bits, uint32_t max_contributors, struct he_params *out,
+                    struct cairn_problem *why)
+{
+    struct he_params p = {
+        .profile = HE_NONE, .value_bits = value_bits, .max_contributors = max_contributors};
+    const int rc = check_range(value_bits, max_contributors, why);
+    if (rc != 0) {
+        return rc;
+    }
+    fill_plain(&p);
+    return accept(&p, out, why);
 }
 
 /* Of two sets of profile capsule that are both possible. */

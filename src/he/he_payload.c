@@ -61,9 +61,32 @@ static int check_size(const struct he_params *params, size_t n, struct cairn_pro
 
 /* ---- profile none ---- */
 
+/* Fields that are packed at once; a multiple of 8, so that they fill whole bytes. */
+enum { PLAIN_RUN = 512 };
+
+/* Fields of any width (he_params_plain). */
+static void packed_write(const struct he_params *params, const int32_t *values, size_t n,
+                         uint8_t *payload)
+{
+    const uint64_t mask = UINT64_MAX >> (64 - params->bits);
+    uint64_t fields[PLAIN_RUN];
+    for (size_t at = 0; at < n; at += PLAIN_RUN) {
+        const size_t here = n - at < PLAIN_RUN ? n - at : PLAIN_RUN;
+        const size_t filled = he_plain_fields(params, here);
+        for (size_t i = 0; i < filled; i++) {
+            fields[i] = i < here ? (uint64_t)(int64_t)values[at + i] & mask : 0;
+        }
+        kern_get()->pack_bits(payload + at / 8 * params->bits, fields, filled, params->bits);
+    }
+}
+
 static void none_write(const struct he_params *params, const int32_t *values, size_t n,
                        uint8_t *payload)
 {
+    if (params->bits != 32 && params->bits != 64) {
+        packed_write(params, values, n, payload);
+        return;
+    }
     for (size_t i = 0; i < n; i++) {
         if (params->bits == 32) {
             le_put32(payload + 4 * i, (uint32_t)values[i]);
@@ -73,14 +96,45 @@ static void none_write(const struct he_params *params, const int32_t *values, si
     }
 }
 
-static uint64_t none_open(const struct he_params *params, uint32_t contributors,
-                          const uint8_t *payload, size_t n, int64_t *sums)
+/* @return 0, or all ones if a field behind the last value is not 0 */
+static uint64_t packed_read(const struct he_params *params, const uint8_t *payload, size_t n,
+                            int64_t *sums)
 {
-    int64_t limit = (int64_t)(he_value_limit(params->value_bits) * contributors);
-    uint64_t bad = 0;
+    const uint64_t sign = UINT64_C(1) << (params->bits - 1);
+    uint64_t fields[PLAIN_RUN], rest = 0;
+    for (size_t at = 0; at < n; at += PLAIN_RUN) {
+        const size_t here = n - at < PLAIN_RUN ? n - at : PLAIN_RUN;
+        const size_t filled = he_plain_fields(params, here);
+        kern_get()->unpack_bits(fields, payload + at / 8 * params->bits, filled, params->bits);
+        for (size_t i = 0; i < here; i++) {
+            sums[at + i] = (int64_t)((fields[i] ^ sign) - sign);
+        }
+        for (size_t i = here; i < filled; i++) {
+            rest |= fields[i];
+        }
+    }
+    return 0 - (uint64_t)(rest != 0);
+}
+
+static uint64_t none_read(const struct he_params *params, const uint8_t *payload, size_t n,
+                          int64_t *sums)
+{
+    if (params->bits != 32 && params->bits != 64) {
+        return packed_read(params, payload, n, sums);
+    }
     for (size_t i = 0; i < n; i++) {
         sums[i] = params->bits == 32 ? (int32_t)le_get32(payload + 4 * i)
                                      : (int64_t)le_get64(payload + 8 * i);
+    }
+    return 0;
+}
+
+static uint64_t none_open(const struct he_params *params, uint32_t contributors,
+                          const uint8_t *payload, size_t n, int64_t *sums)
+{
+    const int64_t limit = (int64_t)(he_value_limit(params->value_bits) * contributors);
+    uint64_t bad = none_read(params, payload, n, sums);
+    for (size_t i = 0; i < n; i++) {
         bad |= 0 - (uint64_t)(sums[i] > limit || sums[i] < -limit);
     }
     return bad;

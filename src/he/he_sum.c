@@ -11,7 +11,7 @@ unsigned he_sections(const struct he_params *params, size_t n,
     size_t chunks = he_chunks(params, n);
     switch (params->profile) {
     case HE_NONE:
-        sections[0] = (struct he_section){params->bits, n, 0};
+        sections[0] = (struct he_section){params->bits, he_plain_fields(params, n), 0};
         return 1;
     case HE_BFV:
         sections[0] = (struct he_section){params->bfv.bits0, chunks * params->degree, 0};

@@ -156,6 +156,25 @@ static void test_he_params__refusals_say_what_would_do(void **state)
     }
 }
 
+/* b = 16, n = 12: 12 x 32767 = 393204 < 2^19, and a sign */
+static void test_he_params__plain_is_no_wider_than_the_sum(void **state)
+{
+    (void)state;
+    struct he_params p;
+    struct cairn_problem why = {0};
+    assert_int_equal(he_params_plain(16, 12, &p, &why), 0);
+    assert_int_equal(p.bits, 20);
+    assert_int_equal(p.profile, HE_NONE);
+    assert_string_equal(p.id, "none-b16-n12-K20");
+    assert_int_not_equal(p.short_id, choose(HE_NONE, 16, 12).short_id);
+    assert_int_equal(he_params_plain(2, 1, &p, &why), 0);
+    assert_int_equal(p.bits, 2);
+    assert_int_equal(he_params_plain(1, 5, &p, &why), CAIRN_ERR_CONFIG);
+    assert_int_equal(he_params_plain(33, 5, &p, &why), CAIRN_ERR_CONFIG);
+    assert_int_equal(he_params_plain(8, 0, &p, &why), CAIRN_ERR_CONFIG);
+    assert_int_equal(he_params_plain(8, 10001, &p, &why), CAIRN_ERR_CONFIG);
+}
+
 static void test_he_params__identity(void **state)
 {
     (void)state;
@@ -220,6 +239,7 @@ int main(void)
         cmocka_unit_test(test_he_params__bits_agree_with_the_study),
         cmocka_unit_test(test_he_params__every_choice_keeps_its_promises),
         cmocka_unit_test(test_he_params__refusals_say_what_would_do),
+        cmocka_unit_test(test_he_params__plain_is_no_wider_than_the_sum),
         cmocka_unit_test(test_he_params__identity),
         cmocka_unit_test(test_he_params__profile_names),
         cmocka_unit_test(test_he_params__security_table),

@@ -61,11 +61,9 @@ struct sum {
     int64_t *expected, *sums;
 };
 
-static struct sum sum_new(enum he_profile profile, unsigned value_bits, uint32_t clients, size_t n)
+static struct sum sum_of(const struct he_params *params, size_t n)
 {
-    struct sum s;
-    assert_int_equal(he_choose_degree(RING_DEGREE, profile, value_bits, clients, &s.params, NULL),
-                     0);
+    struct sum s = {.params = *params};
     s.n = n;
     s.bytes = he_payload_bytes(&s.params, n);
     s.payload = malloc(s.bytes);
@@ -74,6 +72,13 @@ static struct sum sum_new(enum he_profile profile, unsigned value_bits, uint32_t
     s.expected = calloc(n, sizeof *s.expected);
     s.sums = malloc(n * sizeof *s.sums);
     return s;
+}
+
+static struct sum sum_new(enum he_profile profile, unsigned value_bits, uint32_t clients, size_t n)
+{
+    struct he_params p;
+    assert_int_equal(he_choose_degree(RING_DEGREE, profile, value_bits, clients, &p, NULL), 0);
+    return sum_of(&p, n);
 }
 
 static void sum_free(struct sum *s)
@@ -184,6 +189,51 @@ static void test_he_payload__round_trip_none(void **state)
     (void)state;
     round_trips(HE_NONE);
     round_trip(HE_NONE, 32, 100); /* 64-bit fields */
+}
+
+/* Every width from 2 to 46 bits that this comes to, and every number of fields in the last byte. */
+static void test_he_payload__round_trip_plain_packed(void **state)
+{
+    (void)state;
+    static const uint32_t clients[] = {1, 2, 3, 12, 100, 10000};
+    static const enum pattern patterns[] = {ALL_LARGEST, ALL_SMALLEST, ALTERNATING, RANDOM};
+    unsigned widest = 0;
+    for (unsigned bits = 2; bits <= 32; bits++) {
+        for (size_t c = 0; c < sizeof clients / sizeof clients[0]; c++) {
+            struct he_params p;
+            assert_int_equal(he_params_plain(bits, clients[c], &p, NULL), 0);
+            widest = p.bits > widest ? p.bits : widest;
+            const size_t n = 1 + (bits * 7 + c) % 1100;
+            struct sum s = sum_of(&p, n);
+            assert_int_equal(s.bytes, (p.bits % 8 == 0 ? n : (n + 7) / 8 * 8) * p.bits / 8);
+            for (uint32_t k = 0; k < clients[c] && k < 100; k++) {
+                add_client(&s, patterns[(bits + c + k / 50) % 4]);
+            }
+            assert_exact(&s, clients[c]);
+            sum_free(&s);
+        }
+    }
+    assert_int_equal(widest, 46);
+}
+
+/* As many as the width was made for: the sums reach both ends of what is allowed. */
+static void test_he_payload__plain_packed_is_full(void **state)
+{
+    (void)state;
+    struct he_params p;
+    assert_int_equal(he_params_plain(4, 9, &p, NULL), 0); /* 9 x 7 = 63 */
+    assert_int_equal(p.bits, 7);
+    for (int sign = 0; sign < 2; sign++) {
+        struct sum s = sum_of(&p, 13);
+        for (int c = 0; c < 9; c++) {
+            add_client(&s, sign ? ALL_SMALLEST : ALL_LARGEST);
+        }
+        assert_exact(&s, 9);
+        assert_refused(&s, open_sum(&s, 8), CAIRN_ERR_INTEGRITY); /* more than 8 could send */
+        s.total[s.bytes - 1] ^= 0x80; /* a field behind the last value */
+        assert_refused(&s, open_sum(&s, 9), CAIRN_ERR_INTEGRITY);
+        sum_free(&s);
+    }
 }
 
 static void test_he_payload__round_trip_bfv(void **state)
@@ -670,6 +720,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_he_payload__round_trip_none),
+        cmocka_unit_test(test_he_payload__round_trip_plain_packed),
+        cmocka_unit_test(test_he_payload__plain_packed_is_full),
         cmocka_unit_test(test_he_payload__round_trip_bfv),
         cmocka_unit_test(test_he_payload__round_trip_capsule),
         cmocka_unit_test(test_he_payload__fewer_contributors_than_possible),
