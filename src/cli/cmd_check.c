@@ -45,6 +45,20 @@ static json_t *make_parameters(const struct estimate *e)
     return p;
 }
 
+/* What encryption.only lets go in plain, and what that saves. */
+static json_t *make_in_plain(const struct estimate *e)
+{
+    const size_t encrypted = e->plan.n_params - e->plan.n_plain;
+    json_t *names = json_array();
+    for (size_t t = 0; e->plan.n_plain > 0 && t < e->shape.n_tensors; t++) {
+        if (e->shape.tensors[t].offset >= encrypted) {
+            (void)json_array_append_new(names, json_string(e->shape.tensors[t].name));
+        }
+    }
+    return json_pack("{s:I, s:o, s:I}", "params", (json_int_t)e->plan.n_plain, "tensors", names,
+                     "bytes_saved", (json_int_t)e->all_encrypted_bytes - (json_int_t)e->stream_bytes);
+}
+
 static bool folds(const struct fed_node *node)
 {
     return node->type != FED_CLIENT && !node->dumb;
@@ -212,7 +226,7 @@ static json_t *make_document(const struct cli *cli, const struct fed_config *con
     json_t *warnings = json_object_get(cli->details, "faults");
     return json_pack(
         "{s:b, s:s, s:I, s:I, s:I, s:I, s:s, s:o, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:o, "
-        "s:I}",
+        "s:I, s:o}",
         "valid", 1, "experiment", config->settings.experiment, "rounds",
         (json_int_t)config->iterations, "clients", (json_int_t)config->tree.n_clients, "switches",
         (json_int_t)config->tree.n_switches, "params", (json_int_t)e->plan.n_params,
@@ -222,7 +236,8 @@ static json_t *make_document(const struct cli *cli, const struct fed_config *con
         (json_int_t)e->model_bytes, "privacy_floor", (json_int_t)config->settings.privacy_floor,
         "privacy", make_privacy(e, config), "round", make_round(config), "nodes", make_nodes(e, config), "settings",
         make_settings(config, written), "warnings",
-        warnings ? json_incref(warnings) : json_array(), "params_at_home", (json_int_t)e->at_home);
+        warnings ? json_incref(warnings) : json_array(), "params_at_home", (json_int_t)e->at_home,
+        "in_plain", make_in_plain(e));
 }
 
 /* ---- for people ---- */
@@ -292,6 +307,39 @@ static void print_failure(const json_t *p)
     }
 }
 
+/* Names of tensors, as many as a line holds. */
+static void print_tensors(const json_t *names)
+{
+    enum { MOST = 4 };
+    const size_t n = json_array_size(names);
+    for (size_t i = 0; i < n && i < MOST; i++) {
+        printf("%s%s", i == 0 ? "" : ", ", json_string_value(json_array_get(names, i)));
+    }
+    if (n > MOST) {
+        printf(" and %zu more", n - MOST);
+    }
+}
+
+static void print_in_plain(const json_t *document)
+{
+    const json_t *in_plain = json_object_get(document, "in_plain");
+    const long long params = json_get_int(in_plain, "params", 0);
+    const long long saved = json_get_int(in_plain, "bytes_saved", 0);
+    const long long upload = json_get_int(document, "upload_bytes_per_client_round", 0);
+    char bytes[CLI_BYTES_SIZE];
+    if (params == 0) {
+        return;
+    }
+    printf("IN PLAIN         %lld of %lld parameters, %.1f %% (encryption.only): ", params,
+           json_get_int(document, "params", 0),
+           100 * (double)params / (double)json_get_int(document, "params", 1));
+    print_tensors(json_object_get(in_plain, "tensors"));
+    printf("\n                 switches and the network can read each client's own update of them; that "
+           "%s %s, %.1f %% of the upload\n",
+           saved < 0 ? "costs" : "saves", cli_bytes((uint64_t)llabs(saved), bytes),
+           100 * (double)llabs(saved) / (double)(upload + saved));
+}
+
 static void print_parameters(const json_t *document)
 {
     const json_t *p = json_object_get(document, "parameters");
@@ -316,6 +364,7 @@ static void print_parameters(const json_t *document)
         printf("who can read     the aggregator holds the key and opens sums; switches and the "
                "network "
                "see ciphertexts on the way up, and the averaged model on its way down\n");
+        print_in_plain(document);
     } else {
         printf("security         NONE: updates travel in the clear (encryption.profile is none)\n");
     }

@@ -85,27 +85,24 @@ static int whole_shape(const struct fed_settings *settings, const char *data_dir
     return train_builtin_shape(&wanted, shape, why);
 }
 
-/* *shape becomes what model.include and model.exclude leave of it. */
+/* *shape becomes what model.include and model.exclude leave of it, what goes in plain behind the rest. */
 static int keep_shared(const struct fed_settings *settings, struct model_shape *shape,
-                       struct cairn_problem *why)
+                       size_t *n_plain, struct cairn_problem *why)
 {
     struct model_share share = {0};
-    json_t *include = NULL, *exclude = NULL;
-    int error = fed_patterns(settings->include, &include, why);
+    struct model_share_rules rules;
+    int error = fed_share_rules(settings, &rules, why);
     if (!error) {
-        error = fed_patterns(settings->exclude, &exclude, why);
-    }
-    if (!error) {
-        error = model_share_init(&share, shape, include, exclude, why);
+        error = model_share_init(&share, shape, &rules, why);
     }
     if (!error) {
         model_shape_release(shape);
         *shape = share.shape;
+        *n_plain = share.n_plain;
         share.shape = (struct model_shape){0};
     }
     model_share_release(&share);
-    json_decref(include);
-    json_decref(exclude);
+    fed_share_rules_release(&rules);
     return error;
 }
 
@@ -118,29 +115,38 @@ int estimate_shape(const struct fed_settings *settings, const char *data_dir,
         return error;
     }
     const size_t whole = shape->n_params;
+    size_t n_plain = 0;
     const bool assumed =
         strcmp(settings->train_type, "command") == 0 && settings->model_file[0] == '\0';
     if (!assumed) { /* an assumed model's names are not those that the patterns mean */
-        error = keep_shared(settings, shape, why);
+        error = keep_shared(settings, shape, &n_plain, why);
     }
     if (error) {
         model_shape_release(shape);
     } else if (facts) {
         facts->at_home = whole - shape->n_params;
+        facts->n_plain = n_plain;
     }
     return error;
 }
 
-static void count_stream(struct estimate *e, const struct fed_settings *settings)
+/* What a client sends in a round, in batches. */
+static uint64_t stream_bytes(const struct fed_plan *plan, const struct fed_settings *settings)
 {
-    size_t set = fed_plan_set_bytes(&e->plan);
-    uint32_t frames = fed_plan_batch_frames(&e->plan, settings->batch_bytes);
-    uint64_t batches = size_ceil_div(e->plan.n_frames, frames);
-    e->stream_bytes = batches * WIRE_BATCH_HEADER;
-    for (uint32_t i = 0; i < e->plan.n_frames; i++) {
-        size_t n = fed_plan_count(&e->plan, i);
-        e->stream_bytes += wire_frame_size(he_payload_bytes(&e->plan.he, n), set);
+    const size_t set = fed_plan_set_bytes(plan);
+    const uint32_t at_once = fed_plan_batch_frames(plan, settings->batch_bytes);
+    uint64_t bytes = size_ceil_div(plan->n_frames, at_once) * (uint64_t)WIRE_BATCH_HEADER;
+    for (uint32_t i = 0; i < plan->n_frames; i++) {
+        bytes += wire_frame_size(fed_plan_payload_bytes(plan, i), set);
     }
+    return bytes;
+}
+
+static void count_stream(struct estimate *e, const struct fed_settings *settings,
+                         const struct fed_plan *all_encrypted)
+{
+    e->stream_bytes = stream_bytes(&e->plan, settings);
+    e->all_encrypted_bytes = stream_bytes(all_encrypted, settings);
     e->batch_bytes = fed_plan_batch_limit(&e->plan, settings->batch_bytes);
     e->batch_bytes = e->batch_bytes < e->stream_bytes ? e->batch_bytes : e->stream_bytes;
 }
@@ -170,6 +176,10 @@ int estimate_init(struct estimate *e, const struct fed_config *config, const cha
         error = fed_plan_init(&e->plan, &he, e->shape.n_params, s->frame_params,
                               config->tree.n_clients, s->batch_bytes, why);
     }
+    const struct fed_plan all_encrypted = e->plan;
+    if (!error) {
+        error = fed_plan_split(&e->plan, (size_t)e->n_plain, s->noise_multiplier > 0, why);
+    }
     if (!error) {
         error = fed_privacy_plan(s, e->shape.n_params, fed_sample_size(s, config->tree.n_clients),
                                  config->iterations, &e->privacy, why);
@@ -187,7 +197,7 @@ int estimate_init(struct estimate *e, const struct fed_config *config, const cha
     e->window = fed_plan_window(&e->plan, s->window_bytes, s->batch_bytes);
     e->by_run = strcmp(s->train_type, "synthetic") == 0 || strcmp(s->train_type, "command") == 0;
     e->most_contributors = most_contributors(&he);
-    count_stream(e, s);
+    count_stream(e, s, &all_encrypted);
     return 0;
 }
 
@@ -233,7 +243,7 @@ struct estimate_bytes estimate_traffic(const struct estimate *e, const struct fe
  * run leaves only what is owed, and a run. */
 static uint64_t client_memory(const struct estimate *e, const struct fed_node *self)
 {
-    const uint64_t frame = fed_plan_count(&e->plan, 0);
+    const uint64_t frame = e->plan.frame_params < e->plan.n_params ? e->plan.frame_params : e->plan.n_params;
     const uint64_t integers = frame * sizeof(int32_t);
     const uint64_t own = e->at_home > 0 ? 2 * (e->plan.n_params + e->at_home) : 0;
     const uint64_t floats = e->by_run ? e->plan.n_params + frame + own / 2 : 6 * e->plan.n_params + own;
@@ -244,7 +254,7 @@ static uint64_t client_memory(const struct estimate *e, const struct fed_node *s
 uint64_t estimate_memory(const struct estimate *e, const struct fed_tree *tree, uint32_t node)
 {
     const struct fed_node *self = &tree->nodes[node];
-    const uint64_t payload = he_payload_bytes(&e->plan.he, fed_plan_count(&e->plan, 0));
+    const uint64_t payload = fed_plan_frame_bytes(&e->plan);
     const uint64_t bodies = self->n_children * e->batch_bytes; /* one of each child at once */
     switch (self->type) {
     case FED_CLIENT:

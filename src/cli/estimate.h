@@ -14,6 +14,7 @@
 struct estimate {
     struct model_shape shape; /* owned: estimate_release */
     uint64_t at_home;         /* parameters that model.include and model.exclude keep from being sent */
+    uint64_t n_plain;         /* parameters that encryption.only lets go in plain */
     const char *shape_source; /* where the layers are from, for people; static */
     struct fed_plan plan;
     bool by_run;                   /* updates come run by run: clients keep no model in memory */
@@ -21,6 +22,7 @@ struct estimate {
     uint64_t test_rows;
     uint64_t feature_bytes;     /* of one in memory */
     uint64_t stream_bytes;      /* one stream's batches in one round: what a client sends */
+    uint64_t all_encrypted_bytes; /* and what it would be without encryption.only */
     uint64_t batch_bytes;       /* the largest batch */
     uint64_t model_bytes;       /* the model on its way down */
     unsigned kept_arrays;       /* of the model's size, that the strategy keeps: the model is one */

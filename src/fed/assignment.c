@@ -189,6 +189,7 @@ static bool put_session(json_t *document, const struct fed_config *config, uint3
         .n_params = session->n_params,
         .n_tensors = session->n_tensors,
         .n_words = session->n_words,
+        .n_plain = session->n_plain,
         .parent_type = parent->type,
         .grace_s = fed_grace_s(&config->settings, fed_tree_height(tree, number))};
     memcpy(plain.id, session->id, sizeof plain.id);
@@ -547,6 +548,7 @@ static void take_over(struct intake *in)
     out->n_params = in->plain.n_params;
     out->n_tensors = in->plain.n_tensors;
     out->n_words = in->plain.n_words;
+    out->n_plain = in->plain.n_plain;
     out->grace_s = in->plain.grace_s;
     out->parent_type = in->plain.parent_type == FED_SWITCH ? FED_SWITCH : FED_AGGREGATOR;
     memcpy(out->parent, in->plain.parent, sizeof out->parent);

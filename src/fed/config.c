@@ -43,12 +43,28 @@ double fed_deadline_s(const struct fed_settings *settings, uint32_t depth)
     return settings->deadline_s * pow(FED_DEADLINE_SHARE, depth);
 }
 
-int fed_patterns(const char *text, json_t **out, struct cairn_problem *why)
+static bool read_patterns(const char *text, json_t **out)
 {
     *out = text[0] == '\0' ? NULL : json_loads(text, 0, NULL);
-    return text[0] != '\0' && *out == NULL
-               ? problem_set(why, CAIRN_ERR_NO_MEMORY, NULL, "no memory for a list of patterns")
-               : 0;
+    return text[0] == '\0' || *out != NULL;
+}
+
+int fed_share_rules(const struct fed_settings *settings, struct model_share_rules *out,
+                    struct cairn_problem *why)
+{
+    *out = (struct model_share_rules){0};
+    return read_patterns(settings->include, &out->include) &&
+                   read_patterns(settings->exclude, &out->exclude) &&
+                   read_patterns(settings->only, &out->only)
+               ? 0
+               : problem_set(why, CAIRN_ERR_NO_MEMORY, NULL, "no memory for a list of patterns");
+}
+
+void fed_share_rules_release(struct model_share_rules *rules)
+{
+    json_decref(rules->include);
+    json_decref(rules->exclude);
+    json_decref(rules->only);
 }
 
 /* "runs/my first.json" -> "my-first": the file's name without folders and ending, other characters

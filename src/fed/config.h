@@ -13,7 +13,7 @@
 #include "buf.h"
 #include "builtin.h"
 #include "he.h"
-#include "shape.h"
+#include "share.h"
 #include "tree.h"
 
 /**
@@ -61,6 +61,7 @@ struct fed_settings {
     char model_file[FED_PATH_SIZE]; /* of the aggregator: the initial model of train.type command; "" = none */
     char include[FED_PATTERNS_SIZE]; /* JSON, a list of texts; "" = none: all tensors are shared */
     char exclude[FED_PATTERNS_SIZE]; /* the same: those that are not */
+    char only[FED_PATTERNS_SIZE];    /* the same: those that are encrypted; "" = all that is shared */
     /* data */
     char data_dir[FED_PATH_SIZE];
     unsigned resize;
@@ -151,10 +152,13 @@ struct train_builtin_options fed_train_options(const struct fed_settings *settin
 double fed_deadline_s(const struct fed_settings *settings, uint32_t depth);
 
 /**
- * A list of patterns, settings->include or settings->exclude, as JSON. *out: new reference, NULL where there are
- * none. @retval CAIRN_ERR_NO_MEMORY  never taken for an empty list, which would share everything
+ * What of the model is shared, and what of that is encrypted.
+ * @param[out] out  fed_share_rules_release, also after a failure
+ * @retval CAIRN_ERR_NO_MEMORY  never taken for an empty list, which would share everything
  */
-CAIRN_MUST_CHECK int fed_patterns(const char *text, json_t **out, struct cairn_problem *why);
+CAIRN_MUST_CHECK int fed_share_rules(const struct fed_settings *settings,
+                                     struct model_share_rules *out, struct cairn_problem *why);
+void fed_share_rules_release(struct model_share_rules *rules);
 
 /** One fault of a config. */
 struct fed_fault {
@@ -194,6 +198,7 @@ struct fed_session {
     uint32_t n_tensors;
     const struct model_shape *shape; /* for clients that cannot know it by themselves (train.type command) */
     uint32_t n_words;               /* of the model's integers: fixes the size of frame 0 */
+    uint64_t n_plain;               /* of n_params, the last ones, in plain: fed_plan_split */
 };
 
 /** What a node other than the aggregator is told; owns its arrays (fed_assignment_release). */
@@ -219,6 +224,7 @@ struct fed_assignment {
     uint32_t n_tensors;
     struct model_shape shape; /* of train.type command; otherwise empty */
     uint32_t n_words;
+    uint64_t n_plain;
 };
 
 /**

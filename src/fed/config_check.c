@@ -311,7 +311,7 @@ static void warn_of_strategy(struct config_reader *r, const struct config_object
 }
 
 /* Noise hides an update of bounded length, once. What was owed would be neither. */
-static void check_privacy(struct config_reader *r, const struct config_object *root,
+static void check_noise(struct config_reader *r, const struct config_object *root,
                           struct fed_settings *settings)
 {
     const uint32_t noise = place_of(r, root, "privacy", "noise_multiplier");
@@ -330,10 +330,33 @@ static void check_privacy(struct config_reader *r, const struct config_object *r
                      "noise was counted for it; leave it out, or set privacy.noise_multiplier to 0");
     }
     settings->error_feedback = false;
+    if (settings->only[0] != '\0') {
+        config_fault(r, place_of(r, root, "encryption", "only"),
+                     "encryption.only: of what goes in plain each update is covered by its client's share of "
+                     "the noise alone, for which no epsilon is counted; encrypt everything, or set "
+                     "privacy.noise_multiplier to 0");
+    }
     if (settings->profile == HE_NONE) {
         config_warning(r, noise,
                        "privacy.noise_multiplier: each client adds only its share of the noise, and "
                        "encryption.profile none shows each update with no more than that");
+    }
+}
+
+/* What others can read, said plainly. */
+static void warn_of_plain(struct config_reader *r, const struct config_object *root,
+                          const struct fed_settings *settings)
+{
+    const uint32_t profile = place_of(r, root, "encryption", "profile");
+    const uint32_t only = place_of(r, root, "encryption", "only");
+    if (settings->profile == HE_NONE && !is_bad(r, profile)) {
+        config_warning(r, profile,
+                       "encryption.profile: none: updates travel unencrypted; every switch "
+                       "and everybody on the network can read each client's");
+    } else if (settings->only[0] != '\0' && !is_bad(r, only)) {
+        config_warning(r, only,
+                       "encryption.only: tensors that none of its patterns means travel unencrypted; every "
+                       "switch and everybody on the network can read each client's update of them");
     }
 }
 
@@ -354,11 +377,6 @@ void config_check_settings(struct config_reader *r, const struct config_object *
     check_partition(r, root, settings);
     fit_strategy(r, root, &settings->strategy);
     warn_of_strategy(r, root, &settings->strategy);
-    check_privacy(r, root, settings);
-    uint32_t profile = place_of(r, root, "encryption", "profile");
-    if (settings->profile == HE_NONE && !is_bad(r, profile)) {
-        config_warning(r, profile,
-                       "encryption.profile: none: updates travel unencrypted; every switch "
-                       "and everybody on the network can read each client's");
-    }
+    check_noise(r, root, settings);
+    warn_of_plain(r, root, settings);
 }

@@ -136,6 +136,9 @@ static const struct config_field encryption[] = {
     {.name = "value_bits", .kind = CONFIG_INTEGER, SETTING(value_bits), RANGE(2, 24),
      .otherwise = 16,
      .help = "bits of one quantised value of an update; 8 for the smallest uploads"},
+    {.name = "only", .kind = CONFIG_TEXTS, SETTING(only),
+     .help = "patterns of the names of the tensors that are encrypted, * for any characters and ? for one; every "
+             "other tensor of each client's update goes in plain; empty: all are encrypted"},
     {.name = "error_feedback", .kind = CONFIG_BOOL, SETTING(error_feedback), .otherwise = 1,
      .help = "a client adds what rounding and clamping lost to its next update"},
 };
@@ -310,6 +313,8 @@ static const struct config_field session[] = {
      .required = true, .help = "tensors of the model"},
     {.name = "n_words", .kind = CONFIG_INTEGER, SESSION(n_words), RANGE(0, MODEL_MOST_WORDS),
      .help = "integers of the model"},
+    {.name = "n_plain", .kind = CONFIG_INTEGER, SESSION(n_plain), RANGE(0, 68719476736.0),
+     .help = "parameters of the model that go in plain, the last ones"},
     {.name = "aggregator", .kind = CONFIG_ADDRESS, SESSION(aggregator),
      .help = "who runs it; asked before another run's config is taken"},
     {.name = "parent", .kind = CONFIG_ADDRESS, SESSION(parent), .required = true,

@@ -79,7 +79,7 @@ struct config_session {
     uint8_t id[16];
     uint8_t nonce[HE_NONCE_SIZE];
     uint32_t node, iterations, n_clients, n_tensors, n_words;
-    uint64_t n_params;
+    uint64_t n_params, n_plain;
     char aggregator[FED_ADDRESS_SIZE]; /* "" = not told */
     char parent[FED_ADDRESS_SIZE];
     uint32_t parent_type; /* FED_AGGREGATOR or FED_SWITCH */

@@ -205,8 +205,8 @@ static int add_frame(struct fed_fold *fold, const struct wire_frame *frame)
             return err;
         }
     } else {
-        he_add(&fold->plan->he, fed_plan_count(fold->plan, frame->index), a->payload,
-               frame->payload.data);
+        he_add(fed_plan_he(fold->plan, frame->index), fed_plan_count(fold->plan, frame->index),
+               a->payload, frame->payload.data);
         for (size_t i = 0; i < frame->contributor_set.size; i++) {
             a->set[i] |= frame->contributor_set.data[i];
         }
@@ -334,8 +334,7 @@ void fed_fold_take(struct fed_fold *fold, struct fed_sum *out)
     *out = (struct fed_sum){
         .index = fold->taken, .contributors = a->contributors, .weight = a->weight};
     if (a->payload != NULL) {
-        const size_t bytes =
-            he_payload_bytes(&fold->plan->he, fed_plan_count(fold->plan, fold->taken));
+        const size_t bytes = fed_plan_payload_bytes(fold->plan, fold->taken);
         const size_t set = fed_plan_set_bytes(fold->plan);
         out->payload = (struct buf){.data = a->payload, .size = bytes, .capacity = bytes};
         out->set = (struct buf){.data = a->set, .size = set, .capacity = set};

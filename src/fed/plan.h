@@ -15,11 +15,20 @@
  * How the flattened model is cut into frames on its way up, and into pieces on its way down:
  * the same for every node of an experiment, derived from the parameters and never negotiated. Plain
  * value, immutable.
+ *
+ * With encryption.only a model's last parameters go in plain, in frames of their own behind the others:
+ *
+ *   |-- frame_params --|-- frame_params --|- rest -|-- frame_params --|- rest -|
+ *   0                                     n_params - n_plain            n_params
+ *   <---------- n_he_frames, by `he` -------------><--------- by `plain` ------>
  */
 struct fed_plan {
-    struct he_params he;
+    struct he_params he;    /* of the frames below n_he_frames */
+    struct he_params plain; /* of those from there on; fields of `he` where there are none */
     size_t n_params;
-    size_t frame_params; /* parameters in every frame but the last: whole chunks */
+    size_t n_plain;      /* of them, the last ones, in plain although `he` encrypts; 0 after fed_plan_init */
+    size_t frame_params; /* parameters in every frame but the last of its kind: whole chunks */
+    uint32_t n_he_frames;
     uint32_t n_frames;
     uint32_t n_clients; /* bits of a contributor set */
     bool noise; /* clients owe noise with what they send; false from fed_plan_init, and its caller's to set */
@@ -38,13 +47,27 @@ CAIRN_MUST_CHECK int fed_plan_init(struct fed_plan *plan, const struct he_params
                                    size_t n_params, size_t frame_params, uint32_t n_clients,
                                    size_t batch_bytes, struct cairn_problem *why);
 /**
+ * So many parameters, the last ones, go in plain (encryption.only). Cuts anew; before fed_plan_carry.
+ * @param n_plain  below n_params; 0, and any number where `he` is profile none: all frames are alike
+ * @param noise    the config asks for privacy noise, of which a single client's share would not be enough
+ * @retval CAIRN_ERR_CONFIG  no parameter is left to encrypt, too many frames, or some in plain, and noise
+ */
+CAIRN_MUST_CHECK int fed_plan_split(struct fed_plan *plan, size_t n_plain, bool noise,
+                                    struct cairn_problem *why);
+/** Parameters that go in plain: n_plain, or all of them under profile none. */
+size_t fed_plan_in_plain(const struct fed_plan *plan);
+/** How the payload of a frame is made. */
+const struct he_params *fed_plan_he(const struct fed_plan *plan, uint32_t frame);
+/** Bytes of a frame's payload. */
+size_t fed_plan_payload_bytes(const struct fed_plan *plan, uint32_t frame);
+/**
  * Frame 0 carries so many of the model's integers.
  * @param noise  the config asks for privacy noise, of which integers would get none
  * @retval CAIRN_ERR_CONFIG  there are some, and noise
  */
 CAIRN_MUST_CHECK int fed_plan_carry(struct fed_plan *plan, uint32_t n_words, bool noise,
                                     struct cairn_problem *why);
-/** First flattened parameter of a frame. */
+/** First flattened parameter of a frame; of n_frames: n_params. */
 size_t fed_plan_first(const struct fed_plan *plan, uint32_t frame);
 /** Parameters in a frame, 1 .. frame_params. */
 size_t fed_plan_count(const struct fed_plan *plan, uint32_t frame);

@@ -27,6 +27,11 @@ static int check_profile(const struct fed_plan *plan, struct cairn_problem *why)
         return problem_set(why, CAIRN_ERR_REFUSED, "send with cairn's own client",
                            "in this run clients add noise to their updates, and TenSEAL adds none");
     }
+    if (plan->n_plain > 0) {
+        return problem_set(why, CAIRN_ERR_REFUSED, "send with cairn's own client",
+                           "with encryption.only a part of the model goes in plain, and a CKKSVector is "
+                           "encrypted whole");
+    }
     return he_is_ckks(&plan->he)
                ? 0
                : problem_set(why, CAIRN_ERR_REFUSED,

@@ -89,41 +89,94 @@ static int check_patterns(const struct model_shape *whole, const json_t *pattern
     return 0;
 }
 
-struct choice {
-    const json_t *include, *exclude;
-};
-
-static bool is_shared(const struct choice *choice, const char *name)
+bool model_share_everything(const struct model_share_rules *rules)
 {
-    return (json_array_size(choice->include) == 0 || any_matches(choice->include, name)) &&
-           !any_matches(choice->exclude, name);
+    return json_array_size(rules->include) == 0 && json_array_size(rules->exclude) == 0 &&
+           json_array_size(rules->only) == 0;
 }
 
-static int choose_floats(struct model_share *share, const struct choice *choice,
-                         struct cairn_problem *why)
+static bool is_shared(const struct model_share_rules *rules, const char *name)
+{
+    return (json_array_size(rules->include) == 0 || any_matches(rules->include, name)) &&
+           !any_matches(rules->exclude, name);
+}
+
+static bool is_encrypted(const struct model_share_rules *rules, const char *name)
+{
+    return json_array_size(rules->only) == 0 || any_matches(rules->only, name);
+}
+
+static void choose(struct model_share *share, const struct model_tensor *list, size_t n,
+                   const struct model_share_rules *rules)
+{
+    for (size_t t = 0; t < n; t++) {
+        share->shared[list[t].place] = is_shared(rules, list[t].name);
+    }
+}
+
+/* Append the shared floats that are encrypted, or those that are not. */
+static int choose_floats(struct model_share *share, const struct model_share_rules *rules,
+                         bool encrypted, struct cairn_problem *why)
 {
     int err = 0;
     for (size_t t = 0; err == 0 && t < share->whole->n_tensors; t++) {
         const struct model_tensor *tensor = &share->whole->tensors[t];
-        if (is_shared(choice, tensor->name)) {
+        if (share->shared[tensor->place] && is_encrypted(rules, tensor->name) == encrypted) {
             share->from[share->shape.n_tensors] = tensor->offset;
+            share->all_floats = share->all_floats && tensor->offset == share->shape.n_params;
             err = model_shape_add(&share->shape, tensor->name, tensor->dims, tensor->n_dims, why);
         }
-    }
-    share->all_floats = share->shape.n_params == share->whole->n_params;
-    if (err == 0 && share->shape.n_params == 0) {
-        err = problem_set(why, CAIRN_ERR_CONFIG, "share at least one tensor of floats",
-                          "model.include and model.exclude leave nothing to average");
     }
     return err;
 }
 
-static int choose_words(struct model_share *share, const struct choice *choice,
-                        struct cairn_problem *why)
+/* Who names a tensor there believes that it is encrypted: integers never are. */
+static int check_only(const struct model_share *share, const json_t *only, struct cairn_problem *why)
+{
+    size_t i;
+    const json_t *pattern;
+    json_array_foreach(only, i, pattern)
+    {
+        const char *text = json_string_value(pattern);
+        if (!is_meant(share->shape.tensors, share->shape.n_tensors, text)) {
+            return problem_set(why, CAIRN_ERR_CONFIG,
+                               "integers go in the clear always, and what model.exclude names is not sent",
+                               "encryption.only: no tensor of floats that is shared is called \"%s\"", text);
+        }
+    }
+    return 0;
+}
+
+static int choose_all_floats(struct model_share *share, const struct model_share_rules *rules,
+                             struct cairn_problem *why)
+{
+    share->all_floats = true;
+    int err = choose_floats(share, rules, true, why);
+    const size_t encrypted = share->shape.n_params;
+    if (err == 0) {
+        err = choose_floats(share, rules, false, why);
+    }
+    if (err == 0 && share->shape.n_params == 0) {
+        err = problem_set(why, CAIRN_ERR_CONFIG, "share at least one tensor of floats",
+                          "model.include and model.exclude leave nothing to average");
+    }
+    if (err == 0) {
+        err = check_only(share, rules->only, why);
+    }
+    if (err == 0 && encrypted == 0) {
+        err = problem_set(why, CAIRN_ERR_CONFIG, "name a tensor that is not empty",
+                          "encryption.only leaves nothing to encrypt");
+    }
+    share->n_plain = share->shape.n_params - encrypted;
+    share->all_floats = share->all_floats && share->shape.n_params == share->whole->n_params;
+    return err;
+}
+
+static int choose_words(struct model_share *share, struct cairn_problem *why)
 {
     for (size_t t = 0; t < share->whole->n_carried; t++) {
         const struct model_tensor *tensor = &share->whole->carried[t];
-        if (!is_shared(choice, tensor->name)) {
+        if (!share->shared[tensor->place]) {
             continue;
         }
         if (tensor->count > MODEL_MOST_WORDS - share->n_words) {
@@ -141,28 +194,33 @@ static int choose_words(struct model_share *share, const struct choice *choice,
 }
 
 int model_share_init(struct model_share *share, const struct model_shape *whole,
-                     const json_t *include, const json_t *exclude, struct cairn_problem *why)
+                     const struct model_share_rules *rules, struct cairn_problem *why)
 {
-    const struct choice choice = {include, exclude};
     const size_t most = whole->n_words < MODEL_MOST_WORDS ? whole->n_words : MODEL_MOST_WORDS;
     *share = (struct model_share){.whole = whole};
-    int err = check_patterns(whole, include, "model.include", why);
+    int err = check_patterns(whole, rules->include, "model.include", why);
     if (err == 0) {
-        err = check_patterns(whole, exclude, "model.exclude", why);
+        err = check_patterns(whole, rules->exclude, "model.exclude", why);
+    }
+    if (err == 0) {
+        err = check_patterns(whole, rules->only, "encryption.only", why);
     }
     if (err != 0) {
         return err;
     }
     share->from = size_alloc_array(whole->n_tensors + 1, sizeof *share->from);
     share->words = size_alloc_array(most + 1, sizeof *share->words);
-    if (share->from == NULL || share->words == NULL) {
+    share->shared = size_alloc_array(whole->n_tensors + whole->n_carried + 1, sizeof *share->shared);
+    if (share->from == NULL || share->words == NULL || share->shared == NULL) {
         err = problem_set(why, CAIRN_ERR_NO_MEMORY, NULL, "no memory for a list of tensors");
     }
     if (err == 0) {
-        err = choose_floats(share, &choice, why);
+        choose(share, whole->tensors, whole->n_tensors, rules);
+        choose(share, whole->carried, whole->n_carried, rules);
+        err = choose_all_floats(share, rules, why);
     }
     if (err == 0) {
-        err = choose_words(share, &choice, why);
+        err = choose_words(share, why);
     }
     if (err != 0) {
         model_share_release(share);
@@ -175,7 +233,13 @@ void model_share_release(struct model_share *share)
     model_shape_release(&share->shape);
     free(share->from);
     free(share->words);
+    free(share->shared);
     *share = (struct model_share){0};
+}
+
+bool model_share_has(const struct model_share *share, const struct model_tensor *tensor)
+{
+    return share->shared[tensor->place];
 }
 
 size_t model_share_run(const struct model_share *share, size_t first, size_t n, size_t *at)

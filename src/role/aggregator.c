@@ -248,7 +248,7 @@ static int open_sum(struct aggregator *a, const struct fed_sum *sum, struct cair
 {
     const size_t first = fed_plan_first(&a->plan, sum->index);
     const size_t count = fed_plan_count(&a->plan, sum->index);
-    const int err = he_open(&a->plan.he, a->secret, a->crew, a->nonce, a->round.number, sum->index,
+    const int err = he_open(fed_plan_he(&a->plan, sum->index), a->secret, a->crew, a->nonce, a->round.number, sum->index,
                             sum->contributors, sum->payload.data, count, a->sums, why);
     if (err == CAIRN_ERR_INTEGRITY) {
         a->discarded++;
@@ -296,7 +296,7 @@ static int journal_sum(struct aggregator *a, const struct fed_sum *sum, struct c
     memcpy(context.experiment, a->id, WIRE_EXPERIMENT);
     buf_clear(&a->frame);
     int err = wire_frame_begin(&a->frame, sum->index, sum->contributors, sum->weight,
-                               a->plan.he.short_id, sum->payload.size, buf_span(&sum->set),
+                               fed_plan_he(&a->plan, sum->index)->short_id, sum->payload.size, buf_span(&sum->set),
                                &payload_at);
     if (err == 0 && sum->payload.size > 0) {
         memcpy(a->frame.data + payload_at, sum->payload.data, sum->payload.size);
@@ -929,6 +929,7 @@ void aggregation_status(struct role *role, json_t *into)
     json_object_set_new(into, "experiment", json_string(a->config->settings.experiment));
     json_object_set_new(into, "session", json_string(session));
     json_object_set_new(into, "parameters", json_string(a->plan.he.id));
+    json_object_set_new(into, "params_in_plain", json_integer((json_int_t)fed_plan_in_plain(&a->plan)));
     json_object_set_new(into, "nodes", watch_json(&a->watch));
     json_object_set_new(into, "refused",
                         json_integer((json_int_t)receiver_refused(&a->receiver)));

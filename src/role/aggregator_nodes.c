@@ -414,7 +414,8 @@ int aggregation_make_nodes(struct aggregator *a)
     struct fed_session session = {.public_key = buf_span(&a->public_key),
                                   .n_params = a->plan.n_params,
                                   .n_tensors = (uint32_t)a->trainer->shape->n_tensors,
-                                  .n_words = a->plan.n_words};
+                                  .n_words = a->plan.n_words,
+                                  .n_plain = a->trainer->n_plain};
     if (strcmp(a->config->settings.train_type, "command") == 0) {
         session.shape = a->trainer->whole != NULL ? a->trainer->whole : a->trainer->shape;
     }

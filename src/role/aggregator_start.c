@@ -63,6 +63,7 @@ static void aggregator_free(struct role *role)
 static int make_plan(struct aggregator *a, struct cairn_problem *why)
 {
     const struct fed_settings *s = &a->config->settings;
+    const bool noise = s->noise_multiplier > 0;
     struct he_params he;
     int err = a->host->trainer(a->host->ctx, s, NULL, 0, 0, &a->trainer, why);
     if (err == 0) {
@@ -73,9 +74,12 @@ static int make_plan(struct aggregator *a, struct cairn_problem *why)
                             a->config->tree.n_clients, s->batch_bytes, why);
     }
     if (err == 0) {
-        err = fed_plan_carry(&a->plan, (uint32_t)a->trainer->n_words, s->noise_multiplier > 0, why);
+        err = fed_plan_split(&a->plan, a->trainer->n_plain, noise, why);
     }
-    a->plan.noise = s->noise_multiplier > 0;
+    if (err == 0) {
+        err = fed_plan_carry(&a->plan, (uint32_t)a->trainer->n_words, noise, why);
+    }
+    a->plan.noise = noise;
     return err != 0 ? err
                     : fed_privacy_plan(s, a->plan.n_params,
                                        fed_sample_size(s, a->config->tree.n_clients),

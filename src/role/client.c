@@ -670,17 +670,18 @@ static int build_frame(struct client *c, uint32_t index, struct buf *out,
                        struct cairn_problem *why)
 {
     const size_t count = fed_plan_count(&c->plan, index), frame_at = out->size;
-    const size_t payload = c->sits_out ? 0 : he_payload_bytes(&c->plan.he, count);
+    const struct he_params *he = fed_plan_he(&c->plan, index);
+    const size_t payload = c->sits_out ? 0 : he_payload_bytes(he, count);
     const struct span set = c->sits_out ? (struct span){0} : buf_span(&c->set);
     size_t payload_at = 0;
     int err = wire_frame_begin(out, index, c->sits_out ? 0 : 1,
-                               c->sits_out ? 0 : c->samples, c->plan.he.short_id, payload,
+                               c->sits_out ? 0 : c->samples, he->short_id, payload,
                                set, &payload_at);
     if (err == 0 && !c->sits_out) {
         err = read_integers(c, index, why);
     }
     if (err == 0 && !c->sits_out) {
-        err = he_encrypt(&c->plan.he, c->key, c->rng, c->crew, c->assignment->nonce, c->round,
+        err = he_encrypt(he, c->key, c->rng, c->crew, c->assignment->nonce, c->round,
                          index, c->integers, count, out->data + payload_at, why);
     }
     if (err == 0 && !c->sits_out) {
@@ -882,6 +883,7 @@ static void client_status(struct role *role, json_t *into)
                             json_string(c->trainer->fingerprint));
     }
     json_object_set_new(into, "parameters", json_string(c->plan.he.id));
+    json_object_set_new(into, "params_in_plain", json_integer((json_int_t)fed_plan_in_plain(&c->plan)));
 }
 
 static json_t *client_log(struct role *role)
@@ -980,11 +982,12 @@ static int make_team(struct client *c, const struct fed_settings *s)
 
 static int make_plan(struct client *c, const struct fed_assignment *a, struct cairn_problem *why)
 {
+    const bool noise = a->settings.noise_multiplier > 0;
     struct he_params he;
     int err = he_params_choose(a->settings.profile, a->settings.value_bits, a->n_clients, &he, why);
     if (err == 0 && (c->trainer->shape->n_params != a->n_params ||
                      c->trainer->shape->n_tensors != a->n_tensors ||
-                     c->trainer->n_words != a->n_words)) {
+                     c->trainer->n_words != a->n_words || c->trainer->n_plain != a->n_plain)) {
         err = problem_set(why, CAIRN_ERR_CONFIG,
                           "use the same data set and model.layers on all nodes",
                           "this client's model has %zu parameters, the aggregator's %llu",
@@ -994,8 +997,10 @@ static int make_plan(struct client *c, const struct fed_assignment *a, struct ca
         err = fed_plan_init(&c->plan, &he, (size_t)a->n_params, a->settings.frame_params,
                             a->n_clients, a->settings.batch_bytes, why);
     }
-    return err != 0 ? err
-                    : fed_plan_carry(&c->plan, a->n_words, a->settings.noise_multiplier > 0, why);
+    if (err == 0) {
+        err = fed_plan_split(&c->plan, (size_t)a->n_plain, noise, why);
+    }
+    return err != 0 ? err : fed_plan_carry(&c->plan, a->n_words, noise, why);
 }
 
 static int allocate(struct client *c, uint32_t index)
@@ -1072,6 +1077,10 @@ int client_new(struct fed_assignment *assignment, const struct role_host *host, 
         }
         client_free(&c->role);
         return err;
+    }
+    if (c->plan.n_plain > 0) {
+        log_line(LOG_WARNING, "encryption.only: of each update of this client %zu of %zu parameters will travel "
+                 "unencrypted", c->plan.n_plain, c->plan.n_params);
     }
     pthread_mutex_init(&c->lock, NULL);
     c->lock_ready = true;

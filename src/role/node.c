@@ -208,26 +208,20 @@ static int host_trainer(void *ctx, const struct fed_settings *settings,
                         struct trainer **out, struct cairn_problem *why)
 {
     struct trainer *trainer = NULL;
-    json_t *include = NULL, *exclude = NULL;
-    int err = fed_patterns(settings->include, &include, why);
-    if (err == 0) {
-        err = fed_patterns(settings->exclude, &exclude, why);
-    }
+    struct model_share_rules rules;
+    int err = fed_share_rules(settings, &rules, why);
     if (err == 0) {
         err = make_trainer(ctx, settings, shape, client_number, index, &trainer, why);
     }
     if (err == 0) {
-        const struct train_shared_options options = {.include = include,
-                                                     .exclude = exclude,
-                                                     .client = client_number > 0,
-                                                     .seed = settings->seed};
+        const struct train_shared_options options = {
+            .rules = &rules, .client = client_number > 0, .seed = settings->seed};
         err = train_shared_new(trainer, &options, out, why);
         if (err != 0) {
             trainer->free(trainer);
         }
     }
-    json_decref(include);
-    json_decref(exclude);
+    fed_share_rules_release(&rules);
     return err;
 }
 

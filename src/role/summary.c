@@ -120,6 +120,7 @@ json_t *run_summary(const struct run_result *r)
                                       "noise_multiplier", s->noise_multiplier));
     }
     json_object_set_new(doc, "parameters", json_string(he->id));
+    json_object_set_new(doc, "params_in_plain", json_integer((json_int_t)fed_plan_in_plain(r->plan)));
     json_object_set_new(doc, "nodes", make_nodes(r));
     return doc;
 }

@@ -545,7 +545,7 @@ static int build_frame(struct switch_role *s, const struct fed_sum *sum)
     size_t payload_at = 0;
     buf_clear(frame);
     int err = wire_frame_begin(frame, sum->index, sum->contributors, sum->weight,
-                               s->plan.he.short_id, sum->payload.size, buf_span(&sum->set),
+                               fed_plan_he(&s->plan, sum->index)->short_id, sum->payload.size, buf_span(&sum->set),
                                &payload_at);
     if (err == 0 && sum->payload.size > 0) {
         memcpy(frame->data + payload_at, sum->payload.data, sum->payload.size);
@@ -756,6 +756,7 @@ static void switch_status(struct role *role, json_t *into)
     }
     pthread_mutex_unlock(&s->lock);
     json_object_set_new(into, "parameters", json_string(s->plan.he.id));
+    json_object_set_new(into, "params_in_plain", json_integer((json_int_t)fed_plan_in_plain(&s->plan)));
     json_object_set_new(into, "children", watch_json(&s->watch));
     json_object_set_new(into, "lost", lost_json(s));
     if (!is_dumb(s)) {
@@ -844,6 +845,7 @@ static int make_plan(struct switch_role *s, const struct fed_assignment *a,
                      struct cairn_problem *why)
 {
     const struct fed_settings *settings = &a->settings;
+    const bool noise = settings->noise_multiplier > 0;
     struct he_params he;
     int err =
         he_params_choose(settings->profile, settings->value_bits, a->n_clients, &he, why);
@@ -852,9 +854,12 @@ static int make_plan(struct switch_role *s, const struct fed_assignment *a,
                             a->n_clients, settings->batch_bytes, why);
     }
     if (err == 0) {
-        err = fed_plan_carry(&s->plan, a->n_words, settings->noise_multiplier > 0, why);
+        err = fed_plan_split(&s->plan, (size_t)a->n_plain, noise, why);
     }
-    s->plan.noise = settings->noise_multiplier > 0;
+    if (err == 0) {
+        err = fed_plan_carry(&s->plan, a->n_words, noise, why);
+    }
+    s->plan.noise = noise;
     return err;
 }
 

@@ -67,26 +67,21 @@ static void shared_initial(struct trainer *self, uint64_t seed, float *model)
 
 enum { GAP_RUN = 4096 };
 
-/* Each run of what is not shared, in order; at most GAP_RUN floats at once. */
+/* Each run of what is not shared; at most GAP_RUN floats at once. */
 static int for_each_gap(struct shared_trainer *s,
                         int (*use)(struct shared_trainer *s, size_t first, size_t n,
                                    struct cairn_problem *why),
                         struct cairn_problem *why)
 {
-    const size_t shared = s->base.shape->n_params, all = s->inner->shape->n_params;
-    size_t at = 0, done = 0;
+    const struct model_shape *shape = s->inner->shape;
     int err = 0;
-    while (err == 0 && at < all) {
-        size_t next = all, here = 0;
-        if (done < shared) {
-            here = model_share_run(&s->share, done, shared - done, &next);
+    for (size_t t = 0; err == 0 && t < shape->n_tensors; t++) {
+        const struct model_tensor *tensor = &shape->tensors[t];
+        const size_t count = model_share_has(&s->share, tensor) ? 0 : tensor->count;
+        for (size_t at = 0, n; err == 0 && at < count; at += n) {
+            n = count - at < GAP_RUN ? count - at : GAP_RUN;
+            err = use(s, tensor->offset + at, n, why);
         }
-        for (size_t n; err == 0 && at < next; at += n) {
-            n = next - at < GAP_RUN ? next - at : GAP_RUN;
-            err = use(s, at, n, why);
-        }
-        at = next + here;
-        done += here;
     }
     return err;
 }
@@ -325,9 +320,7 @@ static int check_inner(const struct trainer *inner, struct cairn_problem *why)
 int train_shared_new(struct trainer *inner, const struct train_shared_options *options,
                      struct trainer **out, struct cairn_problem *why)
 {
-    const bool everything =
-        json_array_size(options->include) == 0 && json_array_size(options->exclude) == 0;
-    if (options->client && everything && plain_float32(inner->shape)) {
+    if (options->client && model_share_everything(options->rules) && plain_float32(inner->shape)) {
         *out = inner;
         return 0;
     }
@@ -350,7 +343,7 @@ int train_shared_new(struct trainer *inner, const struct train_shared_options *o
                                .evaluate = shared_evaluate,
                                .write = shared_write,
                                .free = shared_free};
-    int err = model_share_init(&s->share, inner->shape, options->include, options->exclude, why);
+    int err = model_share_init(&s->share, inner->shape, options->rules, why);
     if (err == 0) {
         err = check_inner(inner, why);
     }
@@ -363,6 +356,7 @@ int train_shared_new(struct trainer *inner, const struct train_shared_options *o
         return err;
     }
     s->base.shape = &s->share.shape;
+    s->base.n_plain = s->share.n_plain;
     if (options->client && s->whole != NULL && inner->take_model == NULL) {
         inner->initial(inner, options->seed, s->whole); /* what is not shared begins with this */
     }

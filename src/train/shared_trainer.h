@@ -2,8 +2,7 @@
 #ifndef TRAIN_SHARED_TRAINER_H
 #define TRAIN_SHARED_TRAINER_H
 
-#include <jansson.h>
-
+#include "share.h"
 #include "trainer.h"
 
 /**
@@ -16,9 +15,9 @@
  */
 
 struct train_shared_options {
-    const json_t *include, *exclude; /* as in model_share_init; read at once */
-    bool client;                     /* it trains; else it evaluates */
-    uint64_t seed;                   /* of what a client's own tensors are initially */
+    const struct model_share_rules *rules; /* read at once */
+    bool client;                           /* it trains; else it evaluates */
+    uint64_t seed;                         /* of what a client's own tensors are initially */
 };
 
 /**

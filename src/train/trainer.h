@@ -32,6 +32,7 @@ struct eval_metrics {
 
 struct trainer {
     const struct model_shape *shape; /* owned by the trainer */
+    size_t n_plain;                  /* parameters of it, the last ones, that go in plain (share.h) */
     uint64_t samples;                /* training samples of this client's slice; evaluator: 0 */
     const char *fingerprint;         /* of the places of its rows in the data set; NULL: none */
     bool needs_model;                /* false: a client need not keep the model that it is sent */

@@ -101,6 +101,20 @@ def windows(values, code, n):
     return found
 
 
+def forms_of(updates):
+    """The quantised updates as fields of 32, 16 and 64 bits and as floats."""
+    needles = set()
+    for values in updates:
+        needles |= windows(values, "i", 4) | windows(values, "q", 3)
+        needles |= windows(values, "h", 8) | windows([float(v) for v in values], "f", 4)
+    return needles
+
+
+def count(needles, captured):
+    everything = b"\0".join(s for streams in captured.values() for s in streams)
+    return sum(needle in everything for needle in needles)
+
+
 class Capture(cairn.CairnCase):
     def setUp(self):
         super().setUp()
@@ -108,9 +122,9 @@ class Capture(cairn.CairnCase):
         self.config = cairn.make_config(self.net, TREE, rounds=2)
         self.addresses = [self.config["aggregator"]["ip"], *self.config["others"]]
 
-    def capture(self, profile):
+    def capture(self, profile, **encryption):
         proxies = {a: Proxy(a) for a in self.addresses}
-        config = dict(self.config, encryption={"profile": profile})
+        config = dict(self.config, encryption=dict(encryption, profile=profile))
         for address in config["others"]:
             self.start("node", "--listen", address, "--port", str(NODE_PORT), "--advertise",
                        f"{address}:{PROXY_PORT}", "--data-dir", self.data, "--log-dir",
@@ -137,35 +151,53 @@ class Capture(cairn.CairnCase):
         batches = [b for b in self.uploads(plain_bytes)[switch] if len(b) > 80]
         self.assertEqual(len(batches), 6)  # 3 clients, 2 rounds
 
-        updates = []
-        for batch in batches:
-            frame = batch[80:]
-            length = struct.unpack_from("<I", frame, 20)[0]
-            values = struct.unpack(f"<{length // 4}i", frame[32 : 32 + length])
-            self.assertGreater(len(set(values)), 20)
-            updates.append(values)
-
-        # as plain fields, as 16 and 64 bits, as floats: the quantised update in any of these forms
-        needles = set()
-        for values in updates:
-            needles |= windows(values, "i", 4) | windows(values, "q", 3)
-            needles |= windows(values, "h", 8) | windows([float(v) for v in values], "f", 4)
+        updates = [self.values(batch) for batch in batches]
+        needles = forms_of(updates)
         steps = self.steps(plain_bytes)
         for values, step in zip(updates, steps):
             needles |= windows([v * step for v in values], "f", 4)
         self.assertGreater(len(needles), 200)
-
-        def count(captured):
-            everything = b"\0".join(s for streams in captured.values() for s in streams)
-            return sum(needle in everything for needle in needles)
-
-        self.assertGreater(count(plain_bytes), 100)  # the search does find them where they are
+        self.assertGreater(count(needles, plain_bytes), 100)  # it finds them where they are
         for profile in ("capsule", "bfv"):
             document, captured = self.capture(profile)
             self.assertEqual(document["model_digest"], plain["model_digest"])
-            self.assertEqual(count(captured), 0, profile)
+            self.assertEqual(count(needles, captured), 0, profile)
             self.check_randomness(captured)
             self.check_what_the_aggregator_sends(captured)
+
+    def test_what_encryption_only_names_cannot_be_read(self):
+        plain, plain_bytes = self.capture("none", only=["layer2.*"])
+        switch = self.addresses[1]
+        before = [self.values(b) for b in self.uploads(plain_bytes)[switch] if len(b) > 80]
+        document, captured = self.capture("capsule", only=["layer2.*"])
+        self.assertEqual(document["model_digest"], plain["model_digest"])
+        in_plain = document["params_in_plain"]
+        self.assertGreater(in_plain, 900)
+        self.assertLess(in_plain, 1810 - 100)
+        secret = forms_of([values[:-in_plain] for values in before])
+        self.assertGreater(count(secret, plain_bytes), 10)
+        self.assertEqual(count(secret, captured), 0)
+        # the rest is there as it is: as few bits as a sum of 3 values of 16 bits needs
+        after = [self.second_frame(b, 18) for b in self.uploads(captured)[switch] if len(b) > 80]
+        self.assertCountEqual([v[:in_plain] for v in after], [v[-in_plain:] for v in before])
+
+    def values(self, batch):
+        """What a batch of one frame in plain holds."""
+        length = struct.unpack_from("<I", batch, 80 + 20)[0]
+        values = struct.unpack(f"<{length // 4}i", batch[112 : 112 + length])
+        self.assertGreater(len(set(values)), 20)
+        return values
+
+    def second_frame(self, batch, bits):
+        """The fields of the second of a batch's two frames, as signed numbers."""
+        at = 80
+        for _ in range(2):
+            payload, extensions = struct.unpack_from("<II", batch, at + 20)
+            begin, at = at + 32, at + 32 + payload + extensions + 32
+        self.assertEqual(at, len(batch))
+        packed = int.from_bytes(batch[begin : begin + payload], "little")
+        fields = [packed >> bits * i & (1 << bits) - 1 for i in range(payload * 8 // bits)]
+        return tuple(f - (f >> bits - 1 << bits) for f in fields)
 
     def steps(self, captured):
         """Quantiser steps of the model messages, one a round; the first tensor's serves."""
@@ -211,7 +243,7 @@ class Capture(cairn.CairnCase):
         self.assertLessEqual(
             set(session),
             {"id", "nonce", "node", "iterations", "n_clients", "parent", "parent_type", "children",
-             "streams", "clients", "public_key", "n_params", "n_tensors", "n_words",
+             "streams", "clients", "public_key", "n_params", "n_tensors", "n_words", "n_plain",
              "aggregator", "tensors",
              "grace_s"},
         )

@@ -76,6 +76,9 @@ static int begin(struct work *w, const struct recompute_source *source)
         err = fed_plan_init(&w->plan, &he, w->evaluator->shape->n_params, s->frame_params,
                             w->n_clients, s->batch_bytes, &why);
     }
+    if (err == 0) {
+        err = fed_plan_split(&w->plan, w->evaluator->n_plain, false, &why);
+    }
     if (err != 0) {
         fprintf(stderr, "recompute: %s\n", why.what);
         return -1;

@@ -84,14 +84,15 @@ static int end(void **state)
     return system(command);
 }
 
-static const char *config_of(const char *profile, bool dumb, const char *more)
+/* @param encryption  members of that section; a frame of profile seal-ckks asks for a larger batch */
+static const char *config_with(const char *encryption, bool dumb, const char *more)
 {
     static char text[2048];
     snprintf(text, sizeof text,
              "{\"experiment\": \"story\", \"seed\": 7,"
-             " \"encryption\": {\"profile\": \"%s\"}%s,"
+             " \"encryption\": {%s}%s,"
              " \"round\": {\"frame_params\": 4096, \"deadline_s\": 60},"
-             " \"server\": {\"batch_bytes\": 131072, \"start_timeout_s\": 30},"
+             " \"server\": {\"batch_bytes\": %d, \"start_timeout_s\": 30},"
              " \"aggregator\": {\"iteration\": %d, \"ip\": \"10.0.0.1\"},"
              " \"others\": {"
              "  \"10.0.0.2\": {\"type\": \"switch\", \"receive\": [\"10.0.0.3\", \"10.0.0.4\"],"
@@ -102,8 +103,15 @@ static const char *config_of(const char *profile, bool dumb, const char *more)
              "   \"send\": \"10.0.0.2\", \"ip\": \"10.0.0.4\"},"
              "  \"10.0.0.5\": {\"type\": \"client\", \"client_number\": 3, \"index\": 2,"
              "   \"send\": \"10.0.0.1\", \"ip\": \"10.0.0.5\"}}}",
-             profile, more, ROUNDS, dumb ? "true" : "false");
+             encryption, more, strstr(encryption, "ckks") != NULL ? 3 << 17 : 1 << 17, ROUNDS, dumb ? "true" : "false");
     return text;
+}
+
+static const char *config_of(const char *profile, bool dumb, const char *more)
+{
+    char encryption[64];
+    snprintf(encryption, sizeof encryption, "\"profile\": \"%s\"", profile);
+    return config_with(encryption, dumb, more);
 }
 
 static struct federation_options options_for(const char *config, const struct model_shape *shape)
@@ -215,6 +223,54 @@ static void test_own_model__same_bits_in_all_scenarios(void **state)
     buf_release(&expected);
 }
 
+/* Some tensors encrypted, some in plain, one at home: the same bits as all of it in plain, in the tensors' own order. */
+static void test_own_model__some_of_it_encrypted(void **state)
+{
+    static const char *const profiles[] = {"none", "capsule", "bfv", "seal-ckks"};
+    static const char more[] = ", \"model\": {\"exclude\": [\"level\", \"bn.running_var\"]}";
+    struct buf expected = {0};
+    (void)state;
+    for (size_t p = 0; p < 4; p++) {
+        for (int dumb = 0; dumb < 2; dumb++) {
+            char encryption[96];
+            snprintf(encryption, sizeof encryption,
+                     "\"profile\": \"%s\", \"only\": [\"fc.*\", \"bn.weight\", \"scale\"]",
+                     profiles[p]);
+            const struct federation_options options =
+                options_for(config_with(encryption, dumb != 0, more), &mixed);
+            struct federation *f = federation_new(&options);
+            struct cairn_problem why = {0};
+            struct buf bytes = {0};
+            assert_int_equal(federation_run(f, &why), 0);
+            json_t *summary = federation_summary(f);
+            const long long shared = 5000 + 40 + 40 + 9000 + 1 + 300;
+            assert_int_equal(json_get_int(summary, "params", 0), shared);
+            assert_int_equal(json_get_int(summary, "params_in_plain", 0),
+                             p == 0 ? shared : shared - 9000 - 40 - 1);
+            json_decref(summary);
+            federation_free(f);
+            assert_int_equal(file_read(final_path, 1 << 20, &bytes, &why), 0);
+            if (p == 0 && dumb == 0) {
+                expected = bytes;
+                continue;
+            }
+            assert_int_equal(bytes.size, expected.size);
+            assert_memory_equal(bytes.data, expected.data, bytes.size);
+            buf_release(&bytes);
+        }
+    }
+    float *floats = calloc(mixed.n_params, sizeof *floats);
+    uint64_t words[4];
+    read_final(&mixed, floats, words); /* names and order are the file's */
+    size_t changed = 0;
+    for (size_t i = 0; i < mixed.n_params; i++) {
+        changed += floats[i] != first[i];
+    }
+    assert_true(changed > (mixed.n_params - 40) * 9 / 10);
+    free(floats);
+    buf_release(&expected);
+}
+
 /* A U8 of 250 is raised by 6 a round and by more than it holds in round 1: all integers keep their old values. */
 static void test_own_model__integers_beyond_their_type(void **state)
 {
@@ -286,10 +342,11 @@ static void test_own_model__an_aggregator_that_is_killed(void **state)
     static const char more[] = ", \"model\": {\"exclude\": [\"level\", \"head.*\"]},"
                                " \"log\": {\"checkpoint_every\": 2}";
     (void)state;
-    struct buf expected = run(config_of("capsule", false, more), &mixed);
+    static const char encryption[] = "\"profile\": \"capsule\", \"only\": [\"fc.*\"]";
+    struct buf expected = run(config_with(encryption, false, more), &mixed);
     unsigned kills = 0;
     for (unsigned turns = 1; turns < 32; turns++) {
-        struct federation_options options = options_for(config_of("capsule", false, more), &mixed);
+        struct federation_options options = options_for(config_with(encryption, false, more), &mixed);
         struct federation *f = federation_new(&options);
         char path[112];
         struct buf bytes = {0};
@@ -322,6 +379,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_own_model__same_bits_in_all_scenarios, begin, end),
+        cmocka_unit_test_setup_teardown(test_own_model__some_of_it_encrypted, begin, end),
         cmocka_unit_test_setup_teardown(test_own_model__integers_beyond_their_type, begin, end),
         cmocka_unit_test_setup_teardown(test_own_model__what_is_excluded_stays, begin, end),
         cmocka_unit_test_setup_teardown(test_own_model__an_aggregator_that_is_killed, begin, end),

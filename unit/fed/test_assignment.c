@@ -20,7 +20,8 @@ static struct fed_session make_session(enum he_profile profile, struct replay_rn
 {
     struct fed_session session = {.n_params = 1 + (replay_u64(rng) >> 30),
                                   .n_tensors = 1 + replay_below(rng, 1000000),
-                                  .n_words = replay_below(rng, 4097)};
+                                  .n_words = replay_below(rng, 4097),
+                                  .n_plain = replay_below(rng, 1000)};
     for (size_t i = 0; i < sizeof session.id; i++) {
         session.id[i] = (uint8_t)replay_u32(rng);
     }
@@ -113,6 +114,7 @@ static void check_assignment(const struct fed_config *c, uint32_t number,
     assert_true(a->n_params == session->n_params);
     assert_int_equal(a->n_tensors, session->n_tensors);
     assert_int_equal(a->n_words, session->n_words);
+    assert_int_equal(a->n_plain, session->n_plain);
     assert_int_equal(a->public_key.size, session->public_key.size);
     if (a->public_key.size > 0) {
         assert_memory_equal(a->public_key.data, session->public_key.data, a->public_key.size);

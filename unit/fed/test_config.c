@@ -199,6 +199,9 @@ static const struct bad bad_members[] = {
     {TRAIN, "\"privacy\": {\"noise_multiplier\": 1, \"clip_norm\": 2}, "
             "\"encryption\": {\"error_feedback\": @true}",
      "encryption.error_feedback: true carries an update into later rounds", 1},
+    {TRAIN, "\"privacy\": {\"noise_multiplier\": 1, \"clip_norm\": 2}, "
+            "\"encryption\": {\"only\": @[\"fc.*\"]}",
+     "encryption.only: of what goes in plain each update is covered by its client's share of the noise alone", 1},
     {TRAIN, "\"strategy\": {\"name\": @\"adam\"}", "strategy.name", 1},
     {TRAIN, "\"round\": {\"quorum\": @4}",
      "round.quorum: 4 is more than the number of clients, 3: no sum could ever change the model; "

@@ -136,6 +136,85 @@ static void test_plan__the_window_holds_two_batches_at_least(void **state)
     assert_int_equal(fed_plan_window(&small, 0, 0), 1);
 }
 
+/* What is encrypted fills its own frames, and what goes in plain those behind them. */
+static void test_plan__what_goes_in_plain_has_frames_of_its_own(void **state)
+{
+    (void)state;
+    static const size_t sizes[] = {2, 4096, 8192, 8193, 20000};
+    static const enum he_profile profiles[] = {HE_BFV, HE_CAPSULE, HE_SEAL_CKKS};
+    struct cairn_problem why = {0};
+    for (size_t p = 0; p < 3; p++) {
+        for (size_t s = 0; s < sizeof sizes / sizeof sizes[0]; s++) {
+            for (size_t n_plain = 1; n_plain < sizes[s]; n_plain = 2 * n_plain + sizes[s] / 3) {
+                struct fed_plan plan = plan_of(profiles[p], sizes[s], 8200, 12);
+                assert_int_equal(fed_plan_split(&plan, n_plain, false, &why), 0);
+                size_t covered = 0, largest = 0;
+                for (uint32_t f = 0; f < plan.n_frames; f++) {
+                    const bool encrypted = covered < sizes[s] - n_plain;
+                    assert_int_equal(fed_plan_first(&plan, f), covered);
+                    assert_in_range(fed_plan_count(&plan, f), 1, plan.frame_params);
+                    assert_int_equal(fed_plan_he(&plan, f)->profile,
+                                     encrypted ? profiles[p] : HE_NONE);
+                    assert_int_equal(fed_plan_payload_bytes(&plan, f),
+                                     he_payload_bytes(fed_plan_he(&plan, f), fed_plan_count(&plan, f)));
+                    const size_t bytes =
+                        wire_frame_size(fed_plan_payload_bytes(&plan, f), fed_plan_set_bytes(&plan));
+                    largest = bytes > largest ? bytes : largest;
+                    covered += fed_plan_count(&plan, f);
+                    assert_true(encrypted == (covered <= sizes[s] - n_plain));
+                }
+                assert_int_equal(covered, sizes[s]);
+                assert_int_equal(fed_plan_frame_bytes(&plan), largest);
+                assert_int_equal(fed_plan_in_plain(&plan), n_plain);
+            }
+        }
+    }
+}
+
+static void test_plan__a_split_that_makes_no_sense(void **state)
+{
+    (void)state;
+    struct cairn_problem why = {0};
+    struct fed_plan plan = plan_of(HE_CAPSULE, 100, 8192, 12);
+    assert_int_equal(fed_plan_split(&plan, 100, false, &why), CAIRN_ERR_CONFIG);
+    assert_non_null(strstr(why.what, "nothing to encrypt"));
+    assert_int_equal(fed_plan_split(&plan, 1, true, &why), CAIRN_ERR_CONFIG); /* never with noise */
+    assert_int_equal(plan.n_frames, 1);
+    assert_int_equal(fed_plan_split(&plan, 0, true, &why), 0);
+    assert_int_equal(fed_plan_in_plain(&plan), 0);
+    struct fed_plan none = plan_of(HE_NONE, 100, 8192, 12); /* all frames are alike */
+    assert_int_equal(fed_plan_split(&none, 60, false, &why), 0);
+    assert_int_equal(none.n_frames, 1);
+    assert_int_equal(none.n_plain, 0);
+    assert_int_equal(fed_plan_in_plain(&none), 100);
+}
+
+/* A frame in plain where one is to be encrypted is refused, and the other way round. */
+static void test_plan__no_frame_changes_its_kind(void **state)
+{
+    (void)state;
+    static const uint8_t payload[1 << 20], set[2] = {4, 0};
+    struct fed_plan plan = plan_of(HE_CAPSULE, 20000, 8192, 12);
+    struct cairn_problem why = {0};
+    assert_int_equal(fed_plan_split(&plan, 10000, false, &why), 0);
+    assert_int_equal(plan.n_he_frames, 2);
+    assert_int_equal(plan.n_frames, 4);
+    for (uint32_t f = 0; f < 4; f++) {
+        for (int as_plain = 0; as_plain < 2; as_plain++) {
+            const struct he_params *he = as_plain ? &plan.plain : &plan.he;
+            const struct wire_frame frame = {
+                .index = f,
+                .contributors = 1,
+                .weight = 1,
+                .params_id = he->short_id,
+                .payload = {payload, he_payload_bytes(he, fed_plan_count(&plan, f))},
+                .contributor_set = {set, 2}};
+            assert_int_equal(fed_plan_check(&plan, &frame, &why),
+                             (f >= 2) == as_plain ? 0 : CAIRN_ERR_REFUSED);
+        }
+    }
+}
+
 static struct wire_frame good_frame(const struct fed_plan *plan, const uint8_t *payload,
                                     const uint8_t *set)
 {
@@ -242,6 +321,9 @@ int main(void)
         cmocka_unit_test(test_plan__pieces_cover_every_parameter_once),
         cmocka_unit_test(test_plan__numbers_of_frames_and_pieces_fit_32_bits),
         cmocka_unit_test(test_plan__the_window_holds_two_batches_at_least),
+        cmocka_unit_test(test_plan__what_goes_in_plain_has_frames_of_its_own),
+        cmocka_unit_test(test_plan__a_split_that_makes_no_sense),
+        cmocka_unit_test(test_plan__no_frame_changes_its_kind),
         cmocka_unit_test(test_plan__what_a_frame_says_of_itself_is_checked),
         cmocka_unit_test(test_plan__fields_are_below_their_primes),
         cmocka_unit_test(test_plan__nobody_brings_nothing),

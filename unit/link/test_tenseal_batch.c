@@ -388,6 +388,23 @@ static void test_tenseal_batch__other_profiles(void **state)
     http_reply_release(&refusal);
 }
 
+/* A CKKSVector is encrypted whole. */
+static void test_tenseal_batch__a_run_with_a_part_in_plain(void **state)
+{
+    struct fed_plan split = plan;
+    struct buf out = {0};
+    (void)state;
+    assert_int_equal(fed_plan_split(&split, 5, false, &why), 0);
+    assert_int_equal(tenseal_batch_context(&split, buf_span(&key_bytes), &out, &why),
+                     CAIRN_ERR_REFUSED);
+    assert_non_null(strstr(why.what, "encryption.only"));
+    assert_int_equal(tenseal_batch_make(&split, experiment, BATCH_BYTES,
+                                        query_of((struct span){0}, 0, usual), (struct span){0}, &out,
+                                        &why),
+                     CAIRN_ERR_REFUSED);
+    assert_non_null(strstr(why.what, "encryption.only"));
+}
+
 /* What SEAL encrypts with the context's key, cairn's secret key opens. */
 static void test_tenseal_batch__context(void **state)
 {
@@ -420,6 +437,7 @@ int main(void)
         cmocka_unit_test(test_tenseal_batch__ciphertexts),
         cmocka_unit_test(test_tenseal_batch__flips),
         cmocka_unit_test(test_tenseal_batch__other_profiles),
+        cmocka_unit_test(test_tenseal_batch__a_run_with_a_part_in_plain),
         cmocka_unit_test(test_tenseal_batch__context),
     };
     return cmocka_run_group_tests(tests, make_keys, drop_keys);

@@ -65,13 +65,21 @@ static void make_shape(struct model_shape *shape)
     }
 }
 
+static int init_only(struct model_share *share, const struct model_shape *whole, json_t *include,
+                     json_t *exclude, json_t *only, struct cairn_problem *why)
+{
+    const struct model_share_rules rules = {.include = include, .exclude = exclude, .only = only};
+    const int err = model_share_init(share, whole, &rules, why);
+    json_decref(include);
+    json_decref(exclude);
+    json_decref(only);
+    return err;
+}
+
 static int init(struct model_share *share, const struct model_shape *whole, json_t *include,
                 json_t *exclude, struct cairn_problem *why)
 {
-    const int err = model_share_init(share, whole, include, exclude, why);
-    json_decref(include);
-    json_decref(exclude);
-    return err;
+    return init_only(share, whole, include, exclude, NULL, why);
 }
 
 static void test_share__everything(void **state)
@@ -95,42 +103,51 @@ static void test_share__everything(void **state)
     model_shape_release(&whole);
 }
 
-/* Any run of the part, there and back, against the rule written out. */
+/* Any run of the part, there and back. @param places  of each shared float, its place in the whole */
+static void check_runs(const struct model_share *share, const float *places, size_t shared)
+{
+    float values[14], part[14], again[14];
+    for (size_t i = 0; i < 14; i++) {
+        values[i] = (float)i;
+    }
+    assert_int_equal(share->shape.n_params, shared);
+    for (size_t first = 0; first <= shared; first++) {
+        for (size_t n = 0; first + n <= shared; n++) {
+            memset(part, 0x7f, sizeof part);
+            model_share_gather(share, values, first, n, part);
+            assert_memory_equal(part, places + first, n * sizeof *part);
+            memcpy(again, values, sizeof again);
+            for (size_t i = 0; i < n; i++) {
+                part[i] += 100;
+            }
+            model_share_scatter(share, part, first, n, again);
+            for (size_t i = 0; i < n; i++) {
+                again[(size_t)places[first + i]] -= 100; /* each once, and no other */
+            }
+            assert_memory_equal(again, values, sizeof values);
+        }
+    }
+}
+
 static void test_share__a_part(void **state)
 {
     struct model_shape whole = {0};
     struct model_share share;
     struct cairn_problem why = {0};
-    float values[14], part[14], again[14];
     uint64_t words[3] = {70, 71, 72}, some[3] = {0};
     static const float expected[] = {0, 1, 2, 3, 7, 8, 9, 10, 11};
     (void)state;
     make_shape(&whole);
-    for (size_t i = 0; i < 14; i++) {
-        values[i] = (float)i;
-    }
     assert_int_equal(init(&share, &whole, list("*.*", "none"), list("bn.*", "head.*"), &why), 0);
     assert_false(share.all_floats);
-    assert_int_equal(share.shape.n_params, 9);
     assert_int_equal(share.shape.n_tensors, 3);
     assert_int_equal(share.n_words, 2);
-    for (size_t first = 0; first <= 9; first++) {
-        for (size_t n = 0; first + n <= 9; n++) {
-            memset(part, 0x7f, sizeof part);
-            model_share_gather(&share, values, first, n, part);
-            assert_memory_equal(part, expected + first, n * sizeof *part);
-            memcpy(again, values, sizeof again);
-            for (size_t i = 0; i < n; i++) {
-                part[i] += 100;
-            }
-            model_share_scatter(&share, part, first, n, again);
-            for (size_t i = 0, k = 0; i < 14; i++) {
-                const bool shared = k < 9 && expected[k] == (float)i;
-                const bool changed = shared && k >= first && k < first + n;
-                assert_true(again[i] == values[i] + (changed ? 100 : 0));
-                k += shared;
-            }
-        }
+    assert_int_equal(share.n_plain, 0);
+    check_runs(&share, expected, 9);
+    for (size_t t = 0; t < whole.n_tensors; t++) {
+        const char *name = whole.tensors[t].name;
+        assert_int_equal(model_share_has(&share, &whole.tensors[t]),
+                         strncmp(name, "bn.", 3) != 0 && strncmp(name, "head.", 5) != 0);
     }
     model_share_gather_words(&share, words, some);
     assert_int_equal(some[0], 71);
@@ -140,6 +157,58 @@ static void test_share__a_part(void **state)
     assert_int_equal(words[0], 70);
     assert_int_equal(words[1], 5);
     model_share_release(&share);
+    model_shape_release(&whole);
+}
+
+/* What is encrypted comes first, each kind in the order of the model. */
+static void test_share__what_goes_in_plain_comes_last(void **state)
+{
+    struct model_shape whole = {0};
+    struct model_share share;
+    struct cairn_problem why = {0};
+    static const float everything[] = {4, 5, 6, 12, 13, 0, 1, 2, 3, 7, 8, 9, 10, 11};
+    static const float some[] = {7, 8, 9, 10, 11, 4, 5, 6, 12, 13};
+    (void)state;
+    make_shape(&whole);
+    assert_int_equal(init_only(&share, &whole, NULL, NULL, list("head.*", "bn.*"), &why), 0);
+    assert_false(share.all_floats);
+    assert_int_equal(share.n_plain, 9);
+    assert_int_equal(share.n_words, 3);
+    assert_string_equal(share.shape.tensors[1].name, "head.weight");
+    check_runs(&share, everything, 14);
+    model_share_release(&share);
+    assert_int_equal(init_only(&share, &whole, NULL, list("conv.*", NULL), list("fc.*", NULL), &why), 0);
+    assert_int_equal(share.n_plain, 5);
+    check_runs(&share, some, 10);
+    model_share_release(&share);
+    assert_int_equal(init_only(&share, &whole, NULL, NULL, list("*", NULL), &why), 0);
+    assert_true(share.all_floats);
+    assert_int_equal(share.n_plain, 0);
+    model_share_release(&share);
+    model_shape_release(&whole);
+}
+
+static void assert_only_refused(const struct model_shape *whole, json_t *exclude, json_t *only,
+                                const char *words)
+{
+    struct model_share share;
+    struct cairn_problem why = {0};
+    assert_int_equal(init_only(&share, whole, NULL, exclude, only, &why), CAIRN_ERR_CONFIG);
+    if (strstr(why.what, words) == NULL) {
+        fail_msg("\"%s\" does not say \"%s\"", why.what, words);
+    }
+}
+
+/* Nobody is to believe that something is encrypted which is not. */
+static void test_share__only_what_can_be_encrypted(void **state)
+{
+    struct model_shape whole = {0};
+    (void)state;
+    make_shape(&whole);
+    assert_only_refused(&whole, NULL, list("fc.*", "haed.*"), "encryption.only: no tensor of the model");
+    assert_only_refused(&whole, NULL, list("fc.weight", "fc.mask"), "shared is called \"fc.mask\"");
+    assert_only_refused(&whole, list("head.*", NULL), list("fc.*", "head.*"), "called \"head.*\"");
+    assert_only_refused(&whole, NULL, list("none", NULL), "nothing to encrypt");
     model_shape_release(&whole);
 }
 
@@ -183,6 +252,8 @@ int main(void)
         cmocka_unit_test(test_share__patterns),
         cmocka_unit_test(test_share__everything),
         cmocka_unit_test(test_share__a_part),
+        cmocka_unit_test(test_share__what_goes_in_plain_comes_last),
+        cmocka_unit_test(test_share__only_what_can_be_encrypted),
         cmocka_unit_test(test_share__refuses),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -95,19 +95,28 @@ static void make_adder(struct adder *a)
                                .train = adder_train, .evaluate = adder_evaluate, .free = adder_free};
 }
 
-static struct trainer *share(struct trainer *inner, bool client, const char *exclude)
+static struct trainer *share_some(struct trainer *inner, bool client, const char *exclude,
+                                  const char *only)
 {
     struct trainer *out = NULL;
     struct cairn_problem why = {0};
-    json_t *patterns = json_array();
+    struct model_share_rules rules = {.exclude = json_array(), .only = json_array()};
     if (exclude != NULL) {
-        json_array_append_new(patterns, json_string(exclude));
+        json_array_append_new(rules.exclude, json_string(exclude));
     }
-    const struct train_shared_options options = {
-        .exclude = patterns, .client = client, .seed = 3};
+    if (only != NULL) {
+        json_array_append_new(rules.only, json_string(only));
+    }
+    const struct train_shared_options options = {.rules = &rules, .client = client, .seed = 3};
     assert_int_equal(train_shared_new(inner, &options, &out, &why), 0);
-    json_decref(patterns);
+    json_decref(rules.exclude);
+    json_decref(rules.only);
     return out;
+}
+
+static struct trainer *share(struct trainer *inner, bool client, const char *exclude)
+{
+    return share_some(inner, client, exclude, NULL);
 }
 
 static int train(struct trainer *t, const float *global, float *local)
@@ -141,6 +150,34 @@ static void test_shared_trainer__keeps_its_own(void **state)
     }
     t->free(t);
     assert_int_equal(a.freed, 1);
+}
+
+/* What is encrypted comes first for whoever averages, and where it belongs for whoever trains. */
+static void test_shared_trainer__what_goes_in_plain_comes_last(void **state)
+{
+    struct adder a;
+    float local[5] = {0};
+    const float global[5] = {5, 1, 2, 3, 4}, trained[] = {105, 2, 3, 4, 5};
+    (void)state;
+    make_adder(&a);
+    struct trainer *t = share_some(&a.base, true, "own.*", "tail");
+    assert_int_equal(t->n_plain, 4);
+    assert_string_equal(t->shape->tensors[0].name, "tail");
+    for (int round = 0; round < 2; round++) {
+        assert_int_equal(train(t, global, local), 0);
+        assert_memory_equal(local, trained, sizeof trained);
+        const float seen[] = {1, 2, 3, 4, 4.0F + 10.0F * (float)round, 4.25F + 10.0F * (float)round, 5};
+        assert_memory_equal(a.seen, seen, sizeof seen);
+    }
+    t->free(t);
+    make_adder(&a);
+    t = share_some(&a.base, true, NULL, "tail"); /* nothing at home, but another order */
+    const float all[FLOATS] = {5, 1, 2, 3, 4, 6, 7}, result[FLOATS] = {105, 2, 3, 4, 5, 16, 17};
+    float out[FLOATS];
+    assert_int_equal(t->n_plain, 6);
+    assert_int_equal(train(t, all, out), 0);
+    assert_memory_equal(out, result, sizeof result);
+    t->free(t);
 }
 
 static void test_shared_trainer__nothing_of_a_bad_training_stays(void **state)
@@ -313,7 +350,8 @@ static void test_shared_trainer__integers_that_nobody_holds(void **state)
     struct adder a;
     struct trainer *out = NULL;
     struct cairn_problem why = {0};
-    const struct train_shared_options options = {.client = true};
+    const struct model_share_rules rules = {0};
+    const struct train_shared_options options = {.rules = &rules, .client = true};
     (void)state;
     make_adder(&a);
     a.base.words = NULL;
@@ -446,6 +484,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_shared_trainer__keeps_its_own),
+        cmocka_unit_test(test_shared_trainer__what_goes_in_plain_comes_last),
         cmocka_unit_test(test_shared_trainer__nothing_of_a_bad_training_stays),
         cmocka_unit_test(test_shared_trainer__not_in_the_way),
         cmocka_unit_test(test_shared_trainer__by_run),
