@@ -247,6 +247,7 @@ static void print_comparison(const json_t *results, bool same)
            "while nothing is encrypted\n");
     print_times(results);
     printf("\n");
+    report_print_in_plain(json_array_get(results, ENCRYPTED_FOLDING), stdout);
     print_ratios(results);
     printf("\ntime saved is wall time against %s; largest upload is the most that one client sent "
            "in one round\n",

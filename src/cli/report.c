@@ -105,6 +105,16 @@ static void print_roles(const json_t *document, FILE *to)
     table_print(&table, to);
 }
 
+void report_print_in_plain(const json_t *document, FILE *to)
+{
+    const long long in_plain = json_get_int(document, "params_in_plain", 0);
+    const long long params = json_get_int(document, "params", 0);
+    if (in_plain > 0 && in_plain < params) {
+        fprintf(to, "IN PLAIN: %.1f %% of the parameters of each client's update (encryption.only)\n",
+                100 * (double)in_plain / (double)params);
+    }
+}
+
 void report_print(const json_t *document, FILE *to)
 {
     char accuracy[REPORT_TEXT_SIZE], upload[CLI_BYTES_SIZE], plain[CLI_BYTES_SIZE];
@@ -123,6 +133,7 @@ void report_print(const json_t *document, FILE *to)
             cli_bytes(get_count(document, "upload_bytes_per_client_round"), upload),
             json_get_number(document, "bits_per_param", 0),
             cli_bytes(get_count(document, "float32_bytes"), plain));
+    report_print_in_plain(document, to);
     fprintf(to, "model %s\n\n", json_get_text(document, "model_digest", "?"));
     print_roles(document, to);
 }

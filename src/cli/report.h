@@ -30,6 +30,8 @@ uint64_t report_peak(const json_t *document);
 /** "97.35 %", or "not evaluated". */
 enum { REPORT_TEXT_SIZE = 32 };
 const char *report_accuracy(const json_t *document, char text[REPORT_TEXT_SIZE]);
+/** What of an encrypted run went in plain, on a line; nothing where there is no such thing. */
+void report_print_in_plain(const json_t *document, FILE *to);
 /** The lines and the table that `agg`, `run` and `demo` end with. */
 void report_print(const json_t *document, FILE *to);
 
