@@ -318,6 +318,25 @@ int file_append(const char *path, const void *bytes, size_t size, struct cairn_p
     return error;
 }
 
+int file_write_at(int fd, const char *path, uint64_t at, const void *bytes, size_t size,
+                  struct cairn_problem *why)
+{
+    const char *next = bytes;
+    while (size > 0) {
+        const ssize_t done = pwrite(fd, next, size, (off_t)at);
+        if (done < 0 && errno == EINTR) {
+            continue;
+        }
+        if (done <= 0) {
+            return file_failed(why, path, "write");
+        }
+        next += done;
+        at += (uint64_t)done;
+        size -= (size_t)done;
+    }
+    return CAIRN_OK;
+}
+
 static int make_folder(const char *path, struct cairn_problem *why)
 {
     if (mkdir(path, 0755) == 0) {

@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "buf.h"
 
@@ -61,6 +62,9 @@ void file_draft_drop(struct file_draft *draft);
 /** Append and flush one run of bytes, creating the file (0644). @retval CAIRN_ERR_STORAGE */
 CAIRN_MUST_CHECK int file_append(const char *path, const void *bytes, size_t size,
                                  struct cairn_problem *why);
+/** All the bytes, from byte `at` on. @param path  of fd, for messages. @retval CAIRN_ERR_STORAGE */
+CAIRN_MUST_CHECK int file_write_at(int fd, const char *path, uint64_t at, const void *bytes,
+                                   size_t size, struct cairn_problem *why);
 /** mkdir -p, mode 0755. @retval CAIRN_ERR_STORAGE */
 CAIRN_MUST_CHECK int file_make_folders(const char *path, struct cairn_problem *why);
 bool file_exists(const char *path);

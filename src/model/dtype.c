@@ -173,6 +173,29 @@ bool model_dtype_from_floats(enum model_dtype dtype, const float *values, size_t
     return fit;
 }
 
+/* Of the last two bytes, those of the exponent: all ones in what is not finite. */
+static uint16_t exponent_of(enum model_dtype dtype)
+{
+    return dtype == MODEL_F64 ? 0x7ff0 : dtype == MODEL_F16 ? 0x7c00 : 0x7f80;
+}
+
+size_t model_dtype_first_bad(enum model_dtype dtype, const uint8_t *bytes, size_t n)
+{
+    const size_t size = dtypes[dtype].size;
+    size_t i = 0;
+    if (model_dtype_is_float(dtype)) {
+        const uint16_t exponent = exponent_of(dtype);
+        while (i < n && (le_get16(bytes + size * i + size - 2) & exponent) != exponent) {
+            i++;
+        }
+        return i;
+    }
+    while (i < n && (dtype != MODEL_BOOL || bytes[i] <= 1)) {
+        i++;
+    }
+    return i;
+}
+
 /* ---- integers ---- */
 
 /* What a signed value is raised by, so that the lowest one becomes 0. */

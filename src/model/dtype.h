@@ -46,6 +46,9 @@ void model_dtype_to_floats(enum model_dtype dtype, const uint8_t *bytes, size_t 
 /** And back, to nearest, ties to even (IEEE 754): what is too large becomes infinite, NaN stays NaN.
  * @return false: a finite value was too large */
 bool model_dtype_from_floats(enum model_dtype dtype, const float *values, size_t n, uint8_t *bytes);
+/** Which of n elements is the first that is no value to go on with: not finite, or a BOOL that is neither 0 nor 1.
+ * @return its number; n where all are good */
+size_t model_dtype_first_bad(enum model_dtype dtype, const uint8_t *bytes, size_t n);
 /** n elements of an integer type to words.
  * @return false: a BOOL that is neither 0 nor 1 */
 bool model_dtype_to_words(enum model_dtype dtype, const uint8_t *bytes, size_t n, uint64_t *out);

@@ -32,6 +32,11 @@ static size_t places(const struct model_shape *shape)
     return shape->n_tensors + shape->n_carried;
 }
 
+static int no_memory(struct cairn_problem *why)
+{
+    return problem_set(why, CAIRN_ERR_NO_MEMORY, NULL, "no memory for the list of tensors");
+}
+
 static int check_name(const struct model_shape *shape, const char *name, struct cairn_problem *why)
 {
     size_t length = strlen(name);
@@ -135,7 +140,7 @@ int model_shape_add_typed(struct model_shape *shape, const char *name, enum mode
     }
     if (grow(floats ? &shape->tensors : &shape->carried,
              floats ? shape->n_tensors : shape->n_carried)) {
-        return problem_set(why, CAIRN_ERR_NO_MEMORY, NULL, "no memory for the list of tensors");
+        return no_memory(why);
     }
     struct model_tensor *tensor =
         floats ? &shape->tensors[shape->n_tensors] : &shape->carried[shape->n_carried];
@@ -270,25 +275,70 @@ int model_shape_like(const struct model_shape *shape, const struct model_shape *
     like.carried = copy_like(shape->carried, shape->n_carried, found);
     if (like.tensors == NULL || like.carried == NULL) {
         model_shape_release(&like);
-        return problem_set(why, CAIRN_ERR_NO_MEMORY, NULL, "no memory for the list of tensors");
+        return no_memory(why);
     }
     *out = like;
     return 0;
 }
 
-int model_shape_widen(struct model_shape *shape, struct cairn_problem *why)
+static struct model_tensor *copy_typed(const struct model_tensor *list, size_t n,
+                                       const enum model_dtype *types)
+{
+    struct model_tensor *copy = size_alloc_array(n + 1, sizeof *copy); /* never of size 0 */
+    for (size_t t = 0; copy != NULL && t < n; t++) {
+        copy[t] = list[t];
+        copy[t].dtype = types != NULL ? types[list[t].place] : list[t].dtype;
+    }
+    return copy;
+}
+
+/* Where the bytes of each tensor are, by the types of those before it. */
+static int lay_out(struct model_shape *shape, struct cairn_problem *why)
 {
     const struct model_tensor **order = model_shape_order(shape);
     if (order == NULL) {
-        return problem_set(why, CAIRN_ERR_NO_MEMORY, NULL, "no memory for the list of tensors");
+        return no_memory(why);
     }
     shape->n_bytes = 0;
     for (size_t place = 0; place < places(shape); place++) {
         struct model_tensor *tensor = (struct model_tensor *)(uintptr_t)order[place];
-        tensor->dtype = model_dtype_is_float(tensor->dtype) ? MODEL_F32 : tensor->dtype;
         tensor->byte = shape->n_bytes;
         shape->n_bytes += tensor->count * model_dtype_size(tensor->dtype);
     }
     free(order);
     return 0;
+}
+
+int model_shape_typed(const struct model_shape *shape, const enum model_dtype *types,
+                      struct model_shape *out, struct cairn_problem *why)
+{
+    struct model_shape typed = *shape;
+    typed.tensors = copy_typed(shape->tensors, shape->n_tensors, types);
+    typed.carried = copy_typed(shape->carried, shape->n_carried, types);
+    const int err = typed.tensors == NULL || typed.carried == NULL ? no_memory(why)
+                                                                   : lay_out(&typed, why);
+    if (err != 0) {
+        model_shape_release(&typed);
+        return err;
+    }
+    *out = typed;
+    return 0;
+}
+
+int model_shape_widened(const struct model_shape *shape, struct model_shape *out,
+                        struct cairn_problem *why)
+{
+    enum model_dtype *types = size_alloc_array(places(shape) + 1, sizeof *types); /* never of size 0 */
+    if (types == NULL) {
+        return no_memory(why);
+    }
+    for (size_t t = 0; t < shape->n_tensors; t++) {
+        types[shape->tensors[t].place] = MODEL_F32;
+    }
+    for (size_t t = 0; t < shape->n_carried; t++) {
+        types[shape->carried[t].place] = shape->carried[t].dtype;
+    }
+    const int err = model_shape_typed(shape, types, out, why);
+    free(types);
+    return err;
 }

@@ -83,7 +83,16 @@ CAIRN_MUST_CHECK int model_shape_same(const struct model_shape *wanted,
 CAIRN_MUST_CHECK int model_shape_like(const struct model_shape *shape,
                                       const struct model_shape *found, struct model_shape *out,
                                       struct cairn_problem *why);
-/** Make all its floats F32, in the places where they are. @retval CAIRN_ERR_NO_MEMORY  unchanged */
-CAIRN_MUST_CHECK int model_shape_widen(struct model_shape *shape, struct cairn_problem *why);
+/**
+ * A copy of `shape` in other types, to which nothing may be added.
+ * @param types  of each tensor, by its place: a float type for floats, and integers as they are; NULL: those that they have
+ * @param[out] out  the caller's, model_shape_release; untouched on failure
+ * @retval CAIRN_ERR_NO_MEMORY
+ */
+CAIRN_MUST_CHECK int model_shape_typed(const struct model_shape *shape, const enum model_dtype *types,
+                                       struct model_shape *out, struct cairn_problem *why);
+/** A copy whose floats are all F32. @param[out] out  as model_shape_typed */
+CAIRN_MUST_CHECK int model_shape_widened(const struct model_shape *shape, struct model_shape *out,
+                                         struct cairn_problem *why);
 
 #endif

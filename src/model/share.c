@@ -110,7 +110,9 @@ static void choose(struct model_share *share, const struct model_tensor *list, s
                    const struct model_share_rules *rules)
 {
     for (size_t t = 0; t < n; t++) {
-        share->shared[list[t].place] = is_shared(rules, list[t].name);
+        const bool shared = is_shared(rules, list[t].name);
+        share->shared[list[t].place] = shared;
+        share->everything = share->everything && shared;
     }
 }
 
@@ -197,7 +199,7 @@ int model_share_init(struct model_share *share, const struct model_shape *whole,
                      const struct model_share_rules *rules, struct cairn_problem *why)
 {
     const size_t most = whole->n_words < MODEL_MOST_WORDS ? whole->n_words : MODEL_MOST_WORDS;
-    *share = (struct model_share){.whole = whole};
+    *share = (struct model_share){.whole = whole, .everything = true};
     int err = check_patterns(whole, rules->include, "model.include", why);
     if (err == 0) {
         err = check_patterns(whole, rules->exclude, "model.exclude", why);

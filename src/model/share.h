@@ -23,6 +23,7 @@ struct model_share {
     size_t n_words;
     bool *shared;                    /* of each tensor of the whole, by its place */
     bool all_floats;                 /* both flattened models are the same array, in the same order */
+    bool everything;                 /* nothing stays where it is */
 };
 
 /** Words are sent in the clear and with one frame, whose size they must not rule; room for the counters

@@ -237,10 +237,7 @@ static int shared_write(struct trainer *self, const char *path, const float *mod
     struct model_shape wide = {0};
     int err = 0;
     if (as_float32) {
-        err = model_shape_like(shape, shape, &wide, why);
-    }
-    if (err == 0 && as_float32) {
-        err = model_shape_widen(&wide, why);
+        err = model_shape_widened(shape, &wide, why);
     }
     put_words(s);
     if (err == 0) {

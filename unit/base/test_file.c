@@ -279,6 +279,23 @@ static void test_file__draft(void **state)
     assert_int_equal(unlink("f"), 0);
 }
 
+static void test_file__write_at(void **state)
+{
+    (void)state;
+    struct cairn_problem why;
+    int fd = open("f", O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+    assert_int_equal(file_write_at(fd, "f", 2, "cdef", 4, &why), CAIRN_OK);
+    assert_int_equal(file_write_at(fd, "f", 0, "ab", 2, &why), CAIRN_OK);
+    assert_int_equal(file_write_at(fd, "f", 3, "x", 0, &why), CAIRN_OK);
+    assert_content("f", "abcdef");
+    (void)close(fd);
+    fd = open("/dev/full", O_WRONLY | O_CLOEXEC);
+    assert_int_equal(file_write_at(fd, "that file", 0, "x", 1, &why), CAIRN_ERR_STORAGE);
+    assert_non_null(strstr(why.what, "that file: cannot write: No space left"));
+    (void)close(fd);
+    assert_int_equal(unlink("f"), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -291,6 +308,7 @@ int main(void)
         cmocka_unit_test(test_file__replace_does_not_follow_links),
         cmocka_unit_test(test_file__a_full_disk_loses_nothing),
         cmocka_unit_test(test_file__append),
+        cmocka_unit_test(test_file__write_at),
         cmocka_unit_test(test_file__make_folders),
         cmocka_unit_test(test_file__draft),
     };

@@ -194,6 +194,33 @@ static void test_dtype__what_does_not_fit(void **state)
     assert_false(model_dtype_from_words(MODEL_I32, &(uint64_t){0}, 1, bytes));
 }
 
+/* Against the C library, on any bits: as it says of what they are as floats. */
+static void test_dtype__what_is_no_value(void **state)
+{
+    static const uint8_t bools[] = {0, 1, 1, 2}, integers[] = {255, 255, 255, 255};
+    struct replay_rng rng;
+    const uint64_t seed = 18;
+    (void)state;
+    print_message("seed %llu\n", (unsigned long long)seed);
+    replay_init(&rng, "dtype", seed, 0, 0);
+    for (int i = 0; i < 200000; i++) {
+        const enum model_dtype dtype = (enum model_dtype)(i % (MODEL_BF16 + 1));
+        const uint64_t bits = i % 3 == 0 ? replay_u64(&rng) | UINT64_C(0x7ff07f807c007f80) : replay_u64(&rng);
+        uint8_t bytes[8];
+        double wide;
+        float value;
+        memcpy(bytes, &bits, sizeof bits);
+        memcpy(&wide, bytes, sizeof wide);
+        model_dtype_to_floats(dtype, bytes, 1, &value);
+        const bool good = dtype == MODEL_F64 ? isfinite(wide) : isfinite(value);
+        assert_int_equal(model_dtype_first_bad(dtype, bytes, 1), good);
+    }
+    assert_int_equal(model_dtype_first_bad(MODEL_BOOL, bools, 4), 3);
+    assert_int_equal(model_dtype_first_bad(MODEL_BOOL, bools, 3), 3);
+    assert_int_equal(model_dtype_first_bad(MODEL_I16, integers, 2), 2);
+    assert_int_equal(model_dtype_first_bad(MODEL_F32, (const uint8_t[]){0, 0, 0, 0, 0, 0, 0x80, 0x7f}, 2), 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -204,6 +231,7 @@ int main(void)
         cmocka_unit_test(test_dtype__doubles),
         cmocka_unit_test(test_dtype__integers_keep_their_order),
         cmocka_unit_test(test_dtype__what_does_not_fit),
+        cmocka_unit_test(test_dtype__what_is_no_value),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -130,6 +130,48 @@ static void test_shape__finds_the_owner(void **state)
     }
 }
 
+/* Places and elements stay, types change, and with them where the bytes are: worked out by hand. */
+static void test_shape__in_other_types(void **state)
+{
+    static const struct {
+        const char *name;
+        enum model_dtype dtype;
+        uint64_t count;
+    } tensors[] = {{"a", MODEL_F16, 3}, {"n", MODEL_I64, 2}, {"b", MODEL_F64, 5}, {"m", MODEL_BOOL, 7},
+                   {"c", MODEL_F32, 1}};
+    static const enum model_dtype types[] = {MODEL_F64, MODEL_I64, MODEL_F32, MODEL_BOOL, MODEL_BF16};
+    static const uint64_t typed[] = {0, 24, 40, 60, 67, 69}, wide[] = {0, 12, 28, 48, 55, 59},
+                          same[] = {0, 6, 22, 62, 69, 73};
+    const uint64_t *const expected[] = {typed, wide, same};
+    struct model_shape shape = {0}, out;
+    struct cairn_problem why;
+    (void)state;
+    for (size_t t = 0; t < 5; t++) {
+        assert_int_equal(model_shape_add_typed(&shape, tensors[t].name, tensors[t].dtype, &tensors[t].count, 1, &why),
+                         0);
+    }
+    for (int k = 0; k < 3; k++) {
+        assert_int_equal(k == 0   ? model_shape_typed(&shape, types, &out, &why)
+                         : k == 1 ? model_shape_widened(&shape, &out, &why)
+                                  : model_shape_typed(&shape, NULL, &out, &why), 0);
+        for (size_t t = 0; t < 5; t++) {
+            const struct model_tensor *tensor = model_shape_named(&out, tensors[t].name);
+            const bool floats = model_dtype_is_float(tensors[t].dtype);
+            assert_int_equal(tensor->place, t);
+            assert_int_equal(tensor->byte, expected[k][t]);
+            assert_int_equal(tensor->offset, model_shape_named(&shape, tensors[t].name)->offset);
+            assert_int_equal(tensor->dtype, k == 0             ? types[t]
+                                            : k == 1 && floats ? MODEL_F32
+                                                               : tensors[t].dtype);
+        }
+        assert_int_equal(out.n_bytes, expected[k][5]);
+        assert_int_equal(out.n_params, 9);
+        assert_int_equal(out.n_words, 9);
+        model_shape_release(&out);
+    }
+    model_shape_release(&shape);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -138,6 +180,7 @@ int main(void)
         cmocka_unit_test(test_shape__sum_overflows),
         cmocka_unit_test(test_shape__too_many_tensors),
         cmocka_unit_test(test_shape__finds_the_owner),
+        cmocka_unit_test(test_shape__in_other_types),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -91,7 +91,7 @@ static void test_share__everything(void **state)
     (void)state;
     make_shape(&whole);
     assert_int_equal(init(&share, &whole, NULL, list(NULL, NULL), &why), 0);
-    assert_true(share.all_floats);
+    assert_true(share.all_floats && share.everything);
     assert_int_equal(share.shape.n_params, 14);
     assert_int_equal(share.shape.n_tensors, 5);
     assert_int_equal(share.shape.n_carried, 0);
@@ -148,6 +148,13 @@ static void test_share__a_part(void **state)
         const char *name = whole.tensors[t].name;
         assert_int_equal(model_share_has(&share, &whole.tensors[t]),
                          strncmp(name, "bn.", 3) != 0 && strncmp(name, "head.", 5) != 0);
+    }
+    assert_false(share.everything);
+    for (size_t t = 0; t < whole.n_tensors + whole.n_carried; t++) { /* in the order of the places */
+        static const bool shared[] = {true, false, false, true, true, true, false};
+        const struct model_tensor *tensor =
+            t < whole.n_tensors ? &whole.tensors[t] : &whole.carried[t - whole.n_tensors];
+        assert_int_equal(model_share_has(&share, tensor), shared[tensor->place]);
     }
     model_share_gather_words(&share, words, some);
     assert_int_equal(some[0], 71);
@@ -241,6 +248,7 @@ static void test_share__refuses(void **state)
     struct cairn_problem why = {0};
     assert_int_equal(init(&share, &large, NULL, list("a", NULL), &why), 0);
     assert_int_equal(share.n_words, 1);
+    assert_true(share.all_floats && !share.everything);
     model_share_release(&share);
     model_shape_release(&whole);
     model_shape_release(&large);
