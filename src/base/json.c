@@ -38,7 +38,7 @@ json_t *json_load(struct span text, size_t flags, json_error_t *error, bool *no_
     return document;
 }
 
-json_t *json_parse(struct span text, const char *name, struct cairn_problem *why)
+static json_t *parse(struct span text, size_t flags, const char *name, struct cairn_problem *why)
 {
     if (text.size == 0) {
         (void)problem_set(why, CAIRN_ERR_MALFORMED, "a JSON document is { ... } or [ ... ]",
@@ -52,7 +52,7 @@ json_t *json_parse(struct span text, const char *name, struct cairn_problem *why
     }
     json_error_t error;
     bool no_memory;
-    json_t *document = json_load(text, JSON_REJECT_DUPLICATES, &error, &no_memory);
+    json_t *document = json_load(text, JSON_REJECT_DUPLICATES | flags, &error, &no_memory);
     if (no_memory) {
         (void)problem_set(why, CAIRN_ERR_NO_MEMORY, NULL, "%s: no memory to read it", name);
     } else if (!document) {
@@ -60,6 +60,16 @@ json_t *json_parse(struct span text, const char *name, struct cairn_problem *why
                           error.column, error.text);
     }
     return document;
+}
+
+json_t *json_parse(struct span text, const char *name, struct cairn_problem *why)
+{
+    return parse(text, 0, name, why);
+}
+
+json_t *json_parse_zeros(struct span text, const char *name, struct cairn_problem *why)
+{
+    return parse(text, JSON_ALLOW_NUL, name, why);
 }
 
 /* jansson does not look at the callback's answer for the names of members, so that text with some

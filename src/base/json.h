@@ -20,6 +20,10 @@
  *  @return a new reference (json_decref), or NULL with `why` saying line and column */
 json_t *json_parse(struct span text, const char *name, struct cairn_problem *why);
 
+/** The same of a document whose texts may have zero bytes, written \u0000: json_string_length tells how long they
+ * are. The names of members may not. */
+json_t *json_parse_zeros(struct span text, const char *name, struct cairn_problem *why);
+
 /** json_loadb that tells a lack of memory from a fault of the text. @return a new reference or NULL */
 json_t *json_load(struct span text, size_t flags, json_error_t *error, bool *no_memory);
 

@@ -13,6 +13,7 @@
 #include "config_read.h"
 #include "digest.h"
 #include "json.h"
+#include "safetensors.h"
 #include "sizes.h"
 
 static const char *const node_words[] = {
@@ -26,6 +27,7 @@ void fed_assignment_release(struct fed_assignment *assignment)
     free(assignment->stream_clients);
     buf_release(&assignment->public_key);
     model_shape_release(&assignment->shape);
+    json_decref(assignment->metadata);
     *assignment = (struct fed_assignment){0};
 }
 
@@ -161,6 +163,16 @@ static json_t *base64_json(struct span bytes)
     return json;
 }
 
+/* As base64: its texts may hold what a config's may not. */
+static bool put_metadata(json_t *json, const json_t *metadata)
+{
+    struct buf text = {0};
+    const bool good = metadata == NULL || (json_append(&text, metadata, 0) == 0 &&
+                                           put(json, "metadata", base64_json(buf_span(&text))));
+    buf_release(&text);
+    return good;
+}
+
 static bool put_node(json_t *document, const struct fed_tree *tree, const struct fed_node *node)
 {
     bool client = node->type == FED_CLIENT;
@@ -209,6 +221,7 @@ static bool put_session(json_t *document, const struct fed_config *config, uint3
     good = put(json, "clients", stream_client_indices(tree, number)) && good;
     good = put(json, "public_key", base64_json(session->public_key)) && good;
     good = put(json, "tensors", tensor_objects(node->type == FED_CLIENT ? session->shape : NULL)) && good;
+    good = put_metadata(json, node->type == FED_CLIENT ? session->metadata : NULL) && good;
     return put(document, "session", json) && good;
 }
 
@@ -232,6 +245,24 @@ json_t *fed_assignment_write(const struct fed_config *config, uint32_t node,
         return NULL;
     }
     return document;
+}
+
+int fed_check_metadata(const json_t *metadata, struct cairn_problem *why)
+{
+    struct buf text = {0};
+    if (metadata == NULL) {
+        return 0;
+    }
+    int err = json_append(&text, metadata, 0);
+    if (err != 0) {
+        err = problem_set(why, err, NULL, "no memory for the model's __metadata__");
+    } else if (text.size > FED_MOST_METADATA) {
+        err = problem_set(why, CAIRN_ERR_DATA, "take out of the file what its programs do not need",
+                          "the model's __metadata__ has %zu bytes; clients can be told of at most %d",
+                          text.size, FED_MOST_METADATA);
+    }
+    buf_release(&text);
+    return err;
 }
 
 /* Reading */
@@ -425,6 +456,28 @@ static int read_public_key(struct intake *in, uint32_t place)
     return 0;
 }
 
+static int read_metadata(struct intake *in, uint32_t place)
+{
+    const char *text = json_string_value(in->r->doc.places[place].json);
+    struct cairn_problem why = {0};
+    struct buf bytes = {0};
+    if (text == NULL) {
+        return 0; /* told by the reader */
+    }
+    int err = base64_parse(text, &bytes);
+    if (err == 0 && bytes.size <= FED_MOST_METADATA) {
+        in->out->metadata =
+            safetensors_parse_metadata(buf_span(&bytes), "session.metadata", &why);
+        err = in->out->metadata == NULL ? why.code : 0;
+    }
+    if (err != CAIRN_ERR_NO_MEMORY && in->out->metadata == NULL) {
+        config_fault(in->r, place, "session.metadata: is no base64 text of an object of texts, %d bytes at most",
+                     FED_MOST_METADATA);
+    }
+    buf_release(&bytes);
+    return err == CAIRN_ERR_NO_MEMORY ? err : 0;
+}
+
 static int read_session(struct intake *in)
 {
     struct config_reader *r = in->r;
@@ -448,6 +501,10 @@ static int read_session(struct intake *in)
     const uint32_t tensors = config_found(&object, "tensors");
     if (err == 0 && tensors != 0) {
         err = read_tensors(in, tensors);
+    }
+    const uint32_t metadata = config_found(&object, "metadata");
+    if (err == 0 && metadata != 0) {
+        err = read_metadata(in, metadata);
     }
     return err != 0 || key == 0 ? err : read_public_key(in, key);
 }

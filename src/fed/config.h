@@ -197,6 +197,7 @@ struct fed_session {
     uint64_t n_params;              /* of the model: fixes the size of every frame and model message */
     uint32_t n_tensors;
     const struct model_shape *shape; /* for clients that cannot know it by themselves (train.type command) */
+    const json_t *metadata;         /* of its file, for the same clients; NULL: none (safetensors.h) */
     uint32_t n_words;               /* of the model's integers: fixes the size of frame 0 */
     uint64_t n_plain;               /* of n_params, the last ones, in plain: fed_plan_split */
 };
@@ -223,6 +224,7 @@ struct fed_assignment {
     uint64_t n_params;
     uint32_t n_tensors;
     struct model_shape shape; /* of train.type command; otherwise empty */
+    json_t *metadata;         /* the same; NULL: none */
     uint32_t n_words;
     uint64_t n_plain;
 };
@@ -241,6 +243,12 @@ json_t *fed_assignment_write(const struct fed_config *config, uint32_t node,
  */
 CAIRN_MUST_CHECK int fed_assignment_read(const json_t *document, struct fed_assignment *out,
                                          struct cairn_problem *why);
+/** Bytes of a model's metadata, as JSON, that clients can be told: room for what trainers of adapters write down, and
+ * with the largest list of tensors still a config that a node takes. */
+enum { FED_MOST_METADATA = 256 << 10 };
+/** Can clients be told of it? @param metadata  NULL: there is none
+ * @retval CAIRN_ERR_DATA, CAIRN_ERR_NO_MEMORY */
+CAIRN_MUST_CHECK int fed_check_metadata(const json_t *metadata, struct cairn_problem *why);
 void fed_assignment_release(struct fed_assignment *assignment);
 
 /** JSON Schema (2020-12) of config.json, from the field table. New reference. */

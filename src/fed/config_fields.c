@@ -331,6 +331,8 @@ static const struct config_field session[] = {
      .help = "empty without encryption"},
     {.name = "tensors", .kind = CONFIG_LIST, .required = true,
      .help = "names and shapes, where clients cannot know them; else empty"},
+    {.name = "metadata", .kind = CONFIG_BASE64,
+     .help = "what the model's file says beside them, JSON; left out where it says nothing"},
 };
 static const struct config_field tensor[] = {
     {.name = "name", .kind = CONFIG_TEXT, INTO(struct config_tensor, name), .required = true,

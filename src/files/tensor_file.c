@@ -243,7 +243,7 @@ int tensor_header_write(enum tensor_format format, const struct model_shape *sha
             problem_set(why, error, NULL, "no memory for the header of an array");
         }
     } else {
-        error = safetensors_header(shape, NULL, 0, &header, why);
+        error = safetensors_header(shape, NULL, &header, why);
     }
     if (!error) {
         error = file_draft_write(draft, header.data, header.size, why);

@@ -50,12 +50,13 @@ struct role_host {
     void (*traffic)(void *ctx, uint64_t *received, uint64_t *sent);
     /**
      * A trainer for these settings. client_number 0: an evaluator.
-     * @param shape  of the model, where a client's assignment tells it (train.type command); else NULL
+     * @param shape     of the model, where a client's assignment tells it (train.type command); else NULL
+     * @param metadata  of the model, the same
      * @retval CAIRN_ERR_DATA, CAIRN_ERR_TRAINER
      */
     int (*trainer)(void *ctx, const struct fed_settings *settings, const struct model_shape *shape,
-                   uint32_t client_number, uint32_t index, struct trainer **out,
-                   struct cairn_problem *why);
+                   const json_t *metadata, uint32_t client_number, uint32_t index,
+                   struct trainer **out, struct cairn_problem *why);
     /** Where this node keeps its logs; a path of this machine, never one that a peer named. */
     const char *log_dir;
     const char *address; /* this node's own name in messages, "127.0.0.4:5000" */

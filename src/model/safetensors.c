@@ -46,27 +46,6 @@ static json_t *shape_json(const struct model_tensor *tensor)
     return list;
 }
 
-static int add_metadata(json_t *header, const char *const *pairs, size_t n_pairs,
-                        struct cairn_problem *why)
-{
-    json_t *metadata;
-
-    if (n_pairs == 0) {
-        return 0;
-    }
-    metadata = json_object();
-    if (json_object_set_new(header, METADATA_KEY, metadata)) {
-        return no_memory(why);
-    }
-    for (size_t i = 0; i < n_pairs; i++) {
-        if (json_object_set_new(metadata, pairs[2 * i], json_string(pairs[2 * i + 1]))) {
-            return problem_set(why, CAIRN_ERR_DATA, "metadata must be UTF-8",
-                               "metadata pair %zu cannot be written", i);
-        }
-    }
-    return 0;
-}
-
 static int add_tensor(json_t *header, const struct model_tensor *tensor, struct cairn_problem *why)
 {
     const json_int_t begin = (json_int_t)tensor->byte;
@@ -104,11 +83,14 @@ static int append_header(struct buf *file, const json_t *header)
 }
 
 static int make_header(const struct model_shape *shape, const struct model_tensor *const *order,
-                       const struct safetensors_metadata *metadata, struct buf *out,
-                       struct cairn_problem *why)
+                       const json_t *metadata, struct buf *out, struct cairn_problem *why)
 {
     json_t *header = json_object();
-    int err = metadata ? add_metadata(header, metadata->pairs, metadata->n_pairs, why) : 0;
+    int err = 0;
+
+    if (metadata && json_object_set(header, METADATA_KEY, (json_t *)(uintptr_t)metadata)) {
+        err = no_memory(why);
+    }
 
     for (size_t t = 0; !err && t < shape->n_tensors + shape->n_carried; t++) {
         err = add_tensor(header, order[t], why);
@@ -120,12 +102,11 @@ static int make_header(const struct model_shape *shape, const struct model_tenso
     return err;
 }
 
-int safetensors_header(const struct model_shape *shape, const char *const *metadata_pairs,
-                       size_t n_metadata_pairs, struct buf *out, struct cairn_problem *why)
+int safetensors_header(const struct model_shape *shape, const json_t *metadata, struct buf *out,
+                       struct cairn_problem *why)
 {
-    const struct safetensors_metadata metadata = {metadata_pairs, n_metadata_pairs};
     const struct model_tensor **order = model_shape_order(shape);
-    const int err = order ? make_header(shape, order, &metadata, out, why) : no_memory(why);
+    const int err = order ? make_header(shape, order, metadata, out, why) : no_memory(why);
 
     free(order);
     return err;
@@ -191,8 +172,7 @@ static int write_tensors(struct file_draft *draft, const struct model_shape *sha
 }
 
 int safetensors_write_all(const char *path, const struct model_shape *shape, const float *model,
-                          const uint64_t *words, const struct safetensors_metadata *metadata,
-                          struct cairn_problem *why)
+                          const uint64_t *words, const json_t *metadata, struct cairn_problem *why)
 {
     struct buf header = {0};
     struct file_draft draft = {0};
@@ -218,15 +198,12 @@ int safetensors_write_all(const char *path, const struct model_shape *shape, con
 }
 
 int safetensors_write(const char *path, const struct model_shape *shape, const float *model,
-                      const char *const *metadata_pairs, size_t n_metadata_pairs,
                       struct cairn_problem *why)
 {
-    const struct safetensors_metadata metadata = {metadata_pairs, n_metadata_pairs};
-
     if (shape->n_words > 0) {
         return problem_set(why, CAIRN_ERR_BUG, NULL, "a model's integers are not written");
     }
-    return safetensors_write_all(path, shape, model, NULL, &metadata, why);
+    return safetensors_write_all(path, shape, model, NULL, NULL, why);
 }
 
 /* ---- reading ---- */
@@ -251,19 +228,19 @@ struct reading {
 
 static const char hint_broken[] = "write the file again with a safetensors library";
 
-static int check_metadata(const struct reading *r, json_t *metadata)
+static int check_metadata(const char *name, json_t *metadata, struct cairn_problem *why)
 {
     const char *key;
     json_t *value;
 
     if (!json_is_object(metadata)) {
-        return problem_set(r->why, CAIRN_ERR_DATA, hint_broken,
-                           "%s: " METADATA_KEY " is not an object", r->name);
+        return problem_set(why, CAIRN_ERR_DATA, hint_broken,
+                           "%s: " METADATA_KEY " is not an object", name);
     }
     json_object_foreach (metadata, key, value) {
         if (!json_is_string(value)) {
-            return problem_set(r->why, CAIRN_ERR_DATA, hint_broken,
-                               "%s: " METADATA_KEY ": \"%s\" is not a text", r->name, key);
+            return problem_set(why, CAIRN_ERR_DATA, hint_broken,
+                               "%s: " METADATA_KEY ": \"%s\" is not a text", name, key);
         }
     }
     return 0;
@@ -290,7 +267,8 @@ static int read_numbers(const json_t *list, uint64_t *out, size_t most)
 static int read_entry(const struct reading *r, const char *name, const json_t *tensor,
                       struct entry *out)
 {
-    const char *dtype = json_string_value(json_object_get(tensor, "dtype"));
+    const json_t *type = json_object_get(tensor, "dtype");
+    const char *dtype = json_string_value(type);
     uint64_t offsets[2];
     int n_dims;
 
@@ -298,7 +276,7 @@ static int read_entry(const struct reading *r, const char *name, const json_t *t
         return problem_set(r->why, CAIRN_ERR_DATA, hint_broken,
                            "%s: tensor \"%s\" has no dtype", r->name, name);
     }
-    out->dtype = model_dtype_named(dtype);
+    out->dtype = strlen(dtype) == json_string_length(type) ? model_dtype_named(dtype) : MODEL_DTYPES;
     if (out->dtype == MODEL_DTYPES) {
         return problem_set(r->why, CAIRN_ERR_DATA,
                            "F64, F32, F16, BF16, integers of 8 to 64 bits and BOOL can be read",
@@ -340,7 +318,7 @@ static int read_entries(struct reading *r, json_t *header)
     }
     json_object_foreach (header, key, value) {
         if (strcmp(key, METADATA_KEY) == 0) {
-            err = check_metadata(r, value);
+            err = check_metadata(r->name, value, r->why);
         } else {
             r->entries[r->n_entries].number = r->n_entries;
             err = read_entry(r, key, value, &r->entries[r->n_entries]);
@@ -449,23 +427,42 @@ int safetensors_data_at(const uint8_t first[LENGTH_SIZE], uint64_t size, const c
     return 0;
 }
 
-static int parse_header(const struct reading *r, struct span text, json_t **out)
+/* JSON that a file holds. @return a new reference or NULL */
+static json_t *parse_text(struct span text, const char *name, struct cairn_problem *why)
 {
     struct cairn_problem inner;
-    json_t *header = json_parse(text, r->name, &inner);
+    json_t *json = json_parse_zeros(text, name, &inner);
 
-    if (!header) {
-        return inner.code == CAIRN_ERR_NO_MEMORY
-                   ? problem_set(r->why, inner.code, NULL, "%s", inner.what)
-                   : problem_set(r->why, CAIRN_ERR_DATA, hint_broken, "%s", inner.what);
+    if (!json && inner.code == CAIRN_ERR_NO_MEMORY) {
+        *why = inner;
+    } else if (!json) {
+        (void)problem_set(why, CAIRN_ERR_DATA, hint_broken, "%s", inner.what);
     }
-    if (!json_is_object(header)) {
+    return json;
+}
+
+static int parse_header(const struct reading *r, struct span text, json_t **out)
+{
+    json_t *header = parse_text(text, r->name, r->why);
+
+    if (header && !json_is_object(header)) {
         json_decref(header);
         return problem_set(r->why, CAIRN_ERR_DATA, hint_broken, "%s: the header is not an object",
                            r->name);
     }
     *out = header;
-    return 0;
+    return header ? 0 : r->why->code;
+}
+
+json_t *safetensors_parse_metadata(struct span text, const char *name, struct cairn_problem *why)
+{
+    json_t *metadata = parse_text(text, name, why);
+
+    if (metadata && check_metadata(name, metadata, why)) {
+        json_decref(metadata);
+        return NULL;
+    }
+    return metadata;
 }
 
 /* @param[out] header_out  the header, for its metadata; NULL: not wanted */
@@ -545,27 +542,6 @@ int safetensors_parse(struct span bytes, const char *name, struct model_shape *s
 
 /* ---- reading from files ---- */
 
-static int take_metadata(struct safetensors_file *file, json_t *header, struct cairn_problem *why)
-{
-    json_t *metadata = json_object_get(header, METADATA_KEY);
-    const char **pairs = size_alloc_array(2 * json_object_size(metadata) + 1, sizeof *pairs);
-    const char *key;
-    json_t *value;
-    size_t n = 0;
-
-    if (!pairs) {
-        return problem_set(why, CAIRN_ERR_NO_MEMORY, NULL, "%s: no memory", file->in.path);
-    }
-    json_object_foreach (metadata, key, value) {
-        pairs[2 * n] = key;
-        pairs[2 * n + 1] = json_string_value(value);
-        n++;
-    }
-    file->keeps = json_incref(metadata);
-    file->metadata = (struct safetensors_metadata){pairs, n};
-    return 0;
-}
-
 static int read_start(struct safetensors_file *file, uint64_t header_most,
                       struct cairn_problem *why)
 {
@@ -591,7 +567,7 @@ static int read_start(struct safetensors_file *file, uint64_t header_most,
         err = parse_start(buf_span(&start), in->size, in->path, &file->found, &header, why);
     }
     if (!err) {
-        err = take_metadata(file, header, why);
+        file->metadata = json_incref(json_object_get(header, METADATA_KEY));
     }
     json_decref(header);
     buf_release(&start);
@@ -677,18 +653,20 @@ int safetensors_read_run(const struct safetensors_file *file, size_t first, size
     return err;
 }
 
-static int read_words_of(const struct safetensors_file *file, const struct model_tensor *tensor,
-                         uint64_t *out, struct cairn_problem *why)
+int safetensors_read_words_of(const struct safetensors_file *file,
+                              const struct model_tensor *tensor, uint64_t *words,
+                              struct cairn_problem *why)
 {
+    const struct model_tensor *in_file = model_shape_named(&file->found, tensor->name);
     const size_t size = model_dtype_size(tensor->dtype);
-    uint8_t bytes[BLOCK * sizeof *out];
+    uint8_t bytes[BLOCK * sizeof *words];
     int err = 0;
 
     for (size_t at = 0, n; !err && at < tensor->count; at += n) {
         n = tensor->count - at < BLOCK ? tensor->count - at : BLOCK;
-        err = input_read(&file->in, file->data_at + tensor->byte + size * (uint64_t)at, bytes,
+        err = input_read(&file->in, file->data_at + in_file->byte + size * (uint64_t)at, bytes,
                          n * size, why);
-        if (!err && !model_dtype_to_words(tensor->dtype, bytes, n, out + at)) {
+        if (!err && !model_dtype_to_words(tensor->dtype, bytes, n, words + at)) {
             err = problem_set(why, CAIRN_ERR_DATA, hint_broken,
                               "%s: tensor \"%s\" of dtype %s has a value that is neither 0 nor 1",
                               file->in.path, tensor->name, model_dtype_name(tensor->dtype));
@@ -703,9 +681,8 @@ int safetensors_read_words(const struct safetensors_file *file, uint64_t *words,
     int err = 0;
 
     for (size_t t = 0; !err && t < file->shape->n_carried; t++) {
-        const struct model_tensor *to = &file->shape->carried[t];
-        err = read_words_of(file, model_shape_named(&file->found, to->name), words + to->offset,
-                            why);
+        const struct model_tensor *tensor = &file->shape->carried[t];
+        err = safetensors_read_words_of(file, tensor, words + tensor->offset, why);
     }
     return err;
 }
@@ -717,8 +694,7 @@ void safetensors_close(struct safetensors_file *file)
     }
     model_shape_release(&file->found);
     free(file->at);
-    free((void *)(uintptr_t)file->metadata.pairs);
-    json_decref(file->keeps);
+    json_decref(file->metadata);
     *file = (struct safetensors_file){0};
 }
 

@@ -15,32 +15,26 @@
  * Read strictly: header at most 100 MB and valid JSON without duplicate names,
  * no gap, no overlap, nothing behind, shape times dtype size equal to the range.
  * All types of dtype.h; any other (8-bit floats, complex numbers) is refused by name.
+ * What a file says of its model beside the tensors, `__metadata__`, is an object of texts: kept as it is, never
+ * read. Its texts may hold any characters, zero bytes too, but for its names, which jansson cannot have so.
  * Source: the format's description in its reference implementation, https://github.com/huggingface/safetensors
  */
-
-/** What may be said of a model beside its tensors: `__metadata__`, an object of texts. Kept, never read. */
-struct safetensors_metadata {
-    const char *const *pairs; /* key, value, key, value, ...; UTF-8; borrowed */
-    size_t n_pairs;
-};
 
 /**
  * Write a model, whole or not at all, in the memory of its header: the tensors in their places, each in its own
  * dtype (model_dtype_from_floats rounds).
  * @param words     shape->n_words; NULL when there are none
- * @param metadata  NULL for none
+ * @param metadata  an object of texts; NULL for none
  * @retval CAIRN_ERR_STORAGE, CAIRN_ERR_NO_MEMORY
  * @retval CAIRN_ERR_DATA  a name that the format does not allow, or a value that its tensor's dtype cannot
  *                         hold: no file is written then
  */
 CAIRN_MUST_CHECK int safetensors_write_all(const char *path, const struct model_shape *shape,
                                            const float *model, const uint64_t *words,
-                                           const struct safetensors_metadata *metadata,
-                                           struct cairn_problem *why);
-/** The same of a model without integers. @param metadata_pairs  2 * n_metadata_pairs texts */
+                                           const json_t *metadata, struct cairn_problem *why);
+/** The same of a model without integers and metadata. */
 CAIRN_MUST_CHECK int safetensors_write(const char *path, const struct model_shape *shape,
-                                       const float *model, const char *const *metadata_pairs,
-                                       size_t n_metadata_pairs, struct cairn_problem *why);
+                                       const float *model, struct cairn_problem *why);
 /**
  * Read a file into a model that is there, tensor by tensor: the file holds just the tensors of
  * `shape` (model_shape_same), in any order; those of floats are read.
@@ -63,8 +57,7 @@ struct safetensors_file {
     const struct model_shape *shape; /* in which runs are counted; `found` where none was given */
     size_t *at;                      /* of each tensor of shape->tensors: its number in found.tensors */
     uint64_t data_at;
-    struct safetensors_metadata metadata;
-    json_t *keeps; /* what the metadata's texts are in */
+    json_t *metadata; /* NULL: there is none */
 };
 /**
  * @param path   borrowed as long as the file is open
@@ -82,6 +75,13 @@ CAIRN_MUST_CHECK int safetensors_read_run(const struct safetensors_file *file, s
  * @retval CAIRN_ERR_DATA  shortened meanwhile, or a BOOL that is neither 0 nor 1 */
 CAIRN_MUST_CHECK int safetensors_read_words(const struct safetensors_file *file, uint64_t *words,
                                             struct cairn_problem *why);
+/** Those of one tensor of `shape`->carried. @param[out] words  its count */
+CAIRN_MUST_CHECK int safetensors_read_words_of(const struct safetensors_file *file,
+                                               const struct model_tensor *tensor, uint64_t *words,
+                                               struct cairn_problem *why);
+/** An object of texts? @return a new reference; NULL with `why`: CAIRN_ERR_DATA, CAIRN_ERR_NO_MEMORY
+ * @param name  of what it is in, for messages */
+json_t *safetensors_parse_metadata(struct span text, const char *name, struct cairn_problem *why);
 void safetensors_close(struct safetensors_file *file);
 /** n elements of a type of floats that lie at byte `at` of a file. @retval CAIRN_ERR_DATA */
 CAIRN_MUST_CHECK int safetensors_read_floats(const struct input *in, uint64_t at,
@@ -115,10 +115,11 @@ CAIRN_MUST_CHECK int safetensors_parse_shape(struct span start, uint64_t size, c
                                              struct model_shape *shape, struct cairn_problem *why);
 /**
  * Append the bytes that come before the tensors', which follow in the order of their places, each in its dtype.
+ * @param metadata  NULL for none
  * @retval CAIRN_ERR_NO_MEMORY; CAIRN_ERR_DATA a name that the format does not allow
  */
 CAIRN_MUST_CHECK int safetensors_header(const struct model_shape *shape,
-                                        const char *const *metadata_pairs, size_t n_metadata_pairs,
-                                        struct buf *out, struct cairn_problem *why);
+                                        const json_t *metadata, struct buf *out,
+                                        struct cairn_problem *why);
 
 #endif

@@ -148,6 +148,8 @@ uint64_t aggregation_keep_waiting(struct aggregator *a, uint64_t again, const ch
 
 /* ---- aggregator_nodes.c ---- */
 CAIRN_MUST_CHECK int aggregation_make_nodes(struct aggregator *a);
+/** Are clients told what the model looks like? They cannot know it where it is a program's. */
+bool aggregation_tells_models(const struct aggregator *a);
 void aggregation_release_nodes(struct aggregator *a);
 /** Watch everybody; give configs to those who have lost theirs. @return when to be called again */
 uint64_t aggregation_tend_nodes(struct aggregator *a);

@@ -408,6 +408,11 @@ static void make_children(struct aggregator *a)
     }
 }
 
+bool aggregation_tells_models(const struct aggregator *a)
+{
+    return strcmp(a->config->settings.train_type, "command") == 0;
+}
+
 int aggregation_make_nodes(struct aggregator *a)
 {
     const struct fed_tree *tree = &a->config->tree;
@@ -416,8 +421,9 @@ int aggregation_make_nodes(struct aggregator *a)
                                   .n_tensors = (uint32_t)a->trainer->shape->n_tensors,
                                   .n_words = a->plan.n_words,
                                   .n_plain = a->trainer->n_plain};
-    if (strcmp(a->config->settings.train_type, "command") == 0) {
+    if (aggregation_tells_models(a)) {
         session.shape = a->trainer->whole != NULL ? a->trainer->whole : a->trainer->shape;
+        session.metadata = a->trainer->metadata;
     }
     memcpy(session.id, a->id, sizeof session.id);
     memcpy(session.nonce, a->nonce, sizeof session.nonce);

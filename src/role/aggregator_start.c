@@ -65,7 +65,7 @@ static int make_plan(struct aggregator *a, struct cairn_problem *why)
     const struct fed_settings *s = &a->config->settings;
     const bool noise = s->noise_multiplier > 0;
     struct he_params he;
-    int err = a->host->trainer(a->host->ctx, s, NULL, 0, 0, &a->trainer, why);
+    int err = a->host->trainer(a->host->ctx, s, NULL, NULL, 0, 0, &a->trainer, why);
     if (err == 0) {
         err = he_params_choose(s->profile, s->value_bits, a->config->tree.n_clients, &he, why);
     }
@@ -254,6 +254,9 @@ static int make_run(struct aggregator *a, struct span text, enum aggregator_resu
     runfolder_locate(&a->run, s->runs_dir, s->experiment);
     if (err == 0 && init != NULL) {
         err = train_shared_load(a->trainer, init, a->model, why);
+    }
+    if (err == 0 && aggregation_tells_models(a)) {
+        err = fed_check_metadata(a->trainer->metadata, why);
     }
     if (err == 0) {
         err = ledger_open(a->run.path, a->host->address, fed_plan_frame_bytes(&a->plan),

@@ -1047,8 +1047,8 @@ int client_new(struct fed_assignment *assignment, const struct role_host *host, 
                             .log = client_log,
                             .free = client_free};
     const struct fed_settings *s = &assignment->settings;
-    int err = host->trainer(host->ctx, s, &assignment->shape, assignment->self.client_number,
-                            assignment->self.index, &c->trainer, why);
+    int err = host->trainer(host->ctx, s, &assignment->shape, assignment->metadata,
+                            assignment->self.client_number, assignment->self.index, &c->trainer, why);
     if (err == 0) {
         err = make_plan(c, assignment, why);
     }

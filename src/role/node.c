@@ -162,8 +162,9 @@ static int synthetic_trainer(const struct fed_settings *s, uint32_t client_numbe
 
 /* The aggregator's own config may say what is run; of anybody else's config nothing is run. */
 static int command_trainer(const struct node *node, const struct fed_settings *s,
-                           const struct model_shape *shape, uint32_t client_number, uint32_t index,
-                           struct trainer **out, struct cairn_problem *why)
+                           const struct model_shape *shape, const json_t *metadata,
+                           uint32_t client_number, uint32_t index, struct trainer **out,
+                           struct cairn_problem *why)
 {
     const bool own = client_number == 0;
     const struct train_command_options options = {
@@ -172,6 +173,7 @@ static int command_trainer(const struct node *node, const struct fed_settings *s
         .settings = s->train_settings,
         .data_dir = node->data_dir,
         .shape = shape,
+        .metadata = metadata,
         .model_file = s->model_file,
         .keep = s->train_keep,
         .evaluate = s->train_evaluate,
@@ -187,15 +189,16 @@ static int command_trainer(const struct node *node, const struct fed_settings *s
 }
 
 static int make_trainer(struct node *node, const struct fed_settings *settings,
-                        const struct model_shape *shape, uint32_t client_number, uint32_t index,
-                        struct trainer **out, struct cairn_problem *why)
+                        const struct model_shape *shape, const json_t *metadata,
+                        uint32_t client_number, uint32_t index, struct trainer **out,
+                        struct cairn_problem *why)
 {
     if (node->options.trainer != NULL) {
         return node->options.trainer(node->options.ctx, settings, node->data_dir, client_number,
                                      index, out, why);
     }
     if (strcmp(settings->train_type, "command") == 0) {
-        return command_trainer(node, settings, shape, client_number, index, out, why);
+        return command_trainer(node, settings, shape, metadata, client_number, index, out, why);
     }
     return strcmp(settings->train_type, "synthetic") == 0
                ? synthetic_trainer(settings, client_number, index, out, why)
@@ -204,14 +207,15 @@ static int make_trainer(struct node *node, const struct fed_settings *settings,
 
 /* The trainer, as one of what is shared. */
 static int host_trainer(void *ctx, const struct fed_settings *settings,
-                        const struct model_shape *shape, uint32_t client_number, uint32_t index,
-                        struct trainer **out, struct cairn_problem *why)
+                        const struct model_shape *shape, const json_t *metadata,
+                        uint32_t client_number, uint32_t index, struct trainer **out,
+                        struct cairn_problem *why)
 {
     struct trainer *trainer = NULL;
     struct model_share_rules rules;
     int err = fed_share_rules(settings, &rules, why);
     if (err == 0) {
-        err = make_trainer(ctx, settings, shape, client_number, index, &trainer, why);
+        err = make_trainer(ctx, settings, shape, metadata, client_number, index, &trainer, why);
     }
     if (err == 0) {
         const struct train_shared_options options = {

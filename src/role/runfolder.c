@@ -160,7 +160,7 @@ int runfolder_model(struct runfolder *run, uint32_t round, struct trainer *train
     }
     runfolder_path(run, name, path);
     if (trainer->write == NULL) {
-        return safetensors_write(path, trainer->shape, model, NULL, 0, why);
+        return safetensors_write(path, trainer->shape, model, why);
     }
     int err = trainer->write(trainer, path, model, false, why);
     if (err == CAIRN_ERR_DATA) {

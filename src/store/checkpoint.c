@@ -12,9 +12,14 @@ int checkpoint_write(const char *path, uint32_t round, const struct model_shape 
 {
     char number[16];
     (void)snprintf(number, sizeof number, "%u", (unsigned)round);
-    const char *const pairs[] = {"round", number};
+    json_t *metadata = json_pack("{s:s}", "round", number);
+    if (metadata == NULL) {
+        return problem_set(why, CAIRN_ERR_NO_MEMORY, NULL, "no memory for %s", path);
+    }
     digest_of(model, shape->n_params * sizeof *model, digest);
-    return safetensors_write(path, shape, model, pairs, 1, why);
+    const int err = safetensors_write_all(path, shape, model, NULL, metadata, why);
+    json_decref(metadata);
+    return err;
 }
 
 int checkpoint_read(const char *path, const struct model_shape *shape,

@@ -109,7 +109,7 @@ int command_files_begin_model(struct command_files *files, const struct model_sh
     if (files->model < 0) {
         return file_failed(why, path, "make it");
     }
-    int err = safetensors_header(shape, NULL, 0, &header, why);
+    int err = safetensors_header(shape, files->metadata, &header, why);
     if (err == 0) {
         files->data_at = header.size;
         err = write_at(files, 0, header.data, header.size, why);

@@ -29,6 +29,7 @@ struct command_files {
     uint64_t data_at;               /* of its first element */
     struct timespec written;        /* when it was last written to by us */
     struct safetensors_file trained;
+    const json_t *metadata;         /* of the model, the owner's; NULL: none */
 };
 
 /** Make a folder in TMPDIR, or /tmp. @retval CAIRN_ERR_STORAGE */

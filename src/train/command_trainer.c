@@ -48,6 +48,7 @@ struct command {
     char **environment; /* the same */
     char *guard;
     json_t *settings;
+    json_t *metadata; /* of the model; NULL: none */
     double timeout_s, proximal_mu;
     uint64_t memory_bytes, seed;
     uint32_t client_number, client_index;
@@ -244,6 +245,7 @@ static void command_take_model(struct trainer *self, size_t first, size_t n, con
     struct command *c = self->state;
     if (n == 0) {
         c->taken = (struct cairn_problem){0};
+        c->files.metadata = self->metadata;
         c->taken.code = command_files_begin_model(&c->files, &c->shape, &c->taken);
     } else if (c->taken.code == 0) {
         c->taken.code = command_files_put(&c->files, first, n, weights, &c->taken);
@@ -379,6 +381,7 @@ static int command_evaluate(struct trainer *self, const float *model, struct eva
     if (!c->can_evaluate) {
         return 0;
     }
+    c->files.metadata = self->metadata;
     int err = command_files_begin_model(&c->files, &c->shape, why);
     if (err == 0) {
         err = command_files_put(&c->files, 0, c->shape.n_params, (const uint8_t *)model, why);
@@ -429,6 +432,7 @@ static void command_free(struct trainer *self)
     free_texts(c->argv);
     free_texts(c->environment);
     json_decref(c->settings);
+    json_decref(c->metadata);
     json_decref(c->metrics);
     free(c->guard);
     free(c->first);
@@ -614,9 +618,11 @@ static int copy_shape(struct command *c, const struct model_shape *from, struct 
     return err;
 }
 
-/* An evaluator's shape and initial model, of a file that is open. */
+/* An evaluator's shape, metadata and initial model, of a file that is open. */
 static int take_file(struct command *c, struct safetensors_file *file, struct cairn_problem *why)
 {
+    c->metadata = json_incref(file->metadata);
+    c->base.metadata = c->metadata;
     c->first = size_alloc_array(file->found.n_params + 1, sizeof *c->first); /* never of size 0 */
     if (c->first == NULL) {
         return no_memory(why);
@@ -690,9 +696,11 @@ int train_command_new(const struct train_command_options *options, struct traine
     c->seed = options->seed;
     c->client_number = options->client_number;
     c->client_index = options->client_index;
+    c->metadata = json_incref((json_t *)(uintptr_t)options->metadata);
     c->base = (struct trainer){.shape = options->client_number > 0 ? &c->shape : &c->whole,
                                .samples = client ? options->samples : 0,
                                .by_run = true,
+                               .metadata = c->metadata,
                                .state = c,
                                .initial = command_initial,
                                .take_model = command_take_model,

@@ -21,6 +21,7 @@ struct train_command_options {
     const char *guard;       /* program that calls command_guard_main; NULL = this one */
     const struct model_shape *shape; /* of a client's model; copied */
     const char *model_file; /* evaluator: file with the initial model; "" = the program makes it */
+    const json_t *metadata; /* of a client's model; NULL: none */
     bool keep;              /* start the program once and speak to it, instead of once a round */
     bool evaluate;          /* evaluator: the program can do that */
     double timeout_s;       /* longest task */

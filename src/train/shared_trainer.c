@@ -21,7 +21,7 @@ struct shared_trainer {
     bool has_own;   /* of a client whose inner trainer takes the model: `whole` holds what is not shared */
     struct cairn_problem taken; /* what went wrong when the model came; train tells it */
     struct model_shape written;           /* as the model is written; empty: as the inner one's shape is */
-    struct safetensors_file written_like; /* what that was taken from, for its metadata */
+    json_t *metadata;                     /* of the file that was loaded; NULL: the inner one's goes */
 };
 
 static struct shared_trainer *shared_of(const struct trainer *self)
@@ -226,6 +226,7 @@ static int shared_evaluate(struct trainer *self, const float *model, struct eval
 {
     struct shared_trainer *s = shared_of(self);
     put_words(s);
+    s->inner->metadata = self->metadata;
     return s->inner->evaluate(s->inner, put_together(s, model), metrics, why);
 }
 
@@ -242,7 +243,7 @@ static int shared_write(struct trainer *self, const char *path, const float *mod
     put_words(s);
     if (err == 0) {
         err = safetensors_write_all(path, as_float32 ? &wide : shape, put_together(s, model),
-                                    s->inner->words, &s->written_like.metadata, why);
+                                    s->inner->words, self->metadata, why);
     }
     model_shape_release(&wide);
     return err;
@@ -262,7 +263,7 @@ static void shared_free(struct trainer *self)
     free(s->trained);
     free(s->base.words);
     model_shape_release(&s->written);
-    safetensors_close(&s->written_like);
+    json_decref(s->metadata);
     model_share_release(&s->share);
     s->inner->free(s->inner);
     free(s);
@@ -332,6 +333,7 @@ int train_shared_new(struct trainer *inner, const struct train_shared_options *o
                                .status = inner->status != NULL ? shared_status : NULL,
                                .needs_model = inner->needs_model,
                                .by_run = inner->by_run,
+                               .metadata = inner->metadata,
                                .state = s,
                                .whole = inner->shape,
                                .initial = shared_initial,
@@ -399,17 +401,14 @@ int train_shared_load(struct trainer *self, const char *path, float *shared,
         model_shape_release(&s->written); /* of an earlier file */
         err = model_shape_like(shape, &file.found, &s->written, why);
     }
-    if (err != 0) {
-        safetensors_close(&file);
-        return err;
+    if (err == 0) {
+        pick_words(s);
+        json_decref(s->metadata);
+        s->metadata = json_incref(file.metadata);
+        self->metadata = s->metadata;
     }
-    pick_words(s);
-    input_close(&file.in); /* from here on only its metadata is wanted */
-    file.open = false;
-    file.in.path = NULL;
-    safetensors_close(&s->written_like);
-    s->written_like = file;
-    return 0;
+    safetensors_close(&file);
+    return err;
 }
 
 int train_shared_take_words(struct trainer *self, const uint8_t *words, struct cairn_problem *why)

@@ -44,6 +44,11 @@ struct trainer {
      */
     uint64_t *words;
     size_t n_words;
+    /**
+     * What is said of the model beside its tensors (safetensors.h), NULL = nothing: of an evaluator what the file
+     * says that the model began with; of a client what its holder was told. A holder may put another here.
+     */
+    const json_t *metadata;
     const struct model_shape *whole; /* of which only `shape` is shared (shared_trainer.h); NULL = all is */
     void *state;
 

@@ -17,8 +17,8 @@ TYPES = {"F32": "f", "I64": "q", "U8": "B"}
 NAMES = {code: name for name, code in TYPES.items()}
 
 
-def write(path, tensors):
-    header, data, at = {}, b"", 0
+def write(path, tensors, metadata=None):
+    header, data, at = {"__metadata__": metadata} if metadata else {}, b"", 0
     for name, (shape, values) in tensors.items():
         raw = values.tobytes()
         header[name] = {"dtype": NAMES[values.typecode], "shape": shape, "data_offsets": [at, at + len(raw)]}
@@ -34,12 +34,19 @@ def read(path):
         raw = file.read()
     length = struct.unpack("<Q", raw[:8])[0]
     tensors = {}
-    for name, entry in json.loads(raw[8 : 8 + length]).items():
+    header = json.loads(raw[8 : 8 + length])
+    metadata = header.pop("__metadata__", None)
+    for name, entry in header.items():
         begin, end = entry["data_offsets"]
         values = array.array(TYPES[entry["dtype"]])
         values.frombytes(raw[8 + length + begin : 8 + length + end])
         tensors[name] = (entry["shape"], values)
-    return tensors
+    return tensors, metadata
+
+
+def metadata_of(task):
+    """As text, because a config has no zero bytes."""
+    return json.loads(task["settings"].get("metadata", "null"))
 
 
 def count(shape):
@@ -62,9 +69,11 @@ def do(task, fault):
         if task["settings"].get("counter"):
             tensors["n"] = ([], array.array("q", [-3]))
             tensors["p.n"] = ([2], array.array("B", [7, 8]))
-        write("trained.safetensors", tensors)
+        write("trained.safetensors", tensors, metadata_of(task))
         return
-    model = read("model.safetensors")
+    model, metadata = read("model.safetensors")
+    if metadata != metadata_of(task):
+        sys.exit(f"metadata are {metadata}")
     metrics = {"samples": 2 + task["index"] if task["settings"].get("uneven") else 5, "loss": 0.5}
     if task["task"] == "evaluate":
         metrics["accuracy"] = 0.8

@@ -281,6 +281,62 @@ class Command(CairnCase):
         checked = self.cairn("check", self.write(config))
         self.assertIn("model.file", checked.out)
 
+    METADATA = {"format": "pt", "zero": "\0 \0", "": "no name", "\U0001f600": "\u2028 \\ \" \x7f", "a": ""}
+
+    def metadata(self, name):
+        with open(self.path("runs", "command", name), "rb") as file:
+            header = json.loads(file.read(struct.unpack("<Q", file.read(8))[0]))
+        return list(header["__metadata__"].items())
+
+    def assert_metadata_kept(self, config, *more):
+        """In the program's files, which says so itself, and in the run's."""
+        config["train"]["settings"] = {"metadata": json.dumps(self.METADATA)}
+        config["log"] = {"checkpoint_every": 2}
+        document = self.run_config(config, *more)
+        self.assertEqual(document["accuracy"], 0.8)
+        self.assertEqual([r["fewest_contributors"] for r in self.rounds()], [4, 4])
+        for name in ("model.safetensors", "round-2.safetensors"):
+            self.assertEqual(self.metadata(name), list(self.METADATA.items()))
+
+    def put_model(self, metadata):
+        header = json.dumps({"w": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]},
+                             "__metadata__": metadata}).encode()
+        with open(self.path("first.safetensors"), "wb") as out:
+            out.write(struct.pack("<Q", len(header)) + header + struct.pack("<2f", 1, 2))
+
+    def test_metadata_of_a_file(self):
+        self.put_model(self.METADATA)
+        config = self.config(2)
+        config["model"] = {"file": self.path("first.safetensors")}
+        self.assert_metadata_kept(config)
+
+    def test_metadata_of_the_program_itself(self):
+        self.assert_metadata_kept(self.config(2))
+
+    def test_metadata_of_another_beginning(self):
+        """--init has the last word."""
+        config = self.config(2)
+        self.put_model({"other": "model"})
+        config["model"] = {"file": self.path("first.safetensors")}
+        config["train"]["settings"] = {"metadata": json.dumps(self.METADATA)}
+        config["log"] = {"checkpoint_every": 2}
+        self.start_nodes(config)
+        self.put_model(self.METADATA)
+        os.rename(self.path("first.safetensors"), self.path("init.safetensors"))
+        self.put_model({"other": "model"})
+        aggregator = self.start_agg(config, "test.json", "--init", self.path("init.safetensors"))
+        self.assertEqual(self.finish(aggregator, timeout=60)["accuracy"], 0.8)
+        self.assertEqual([r["fewest_contributors"] for r in self.rounds()], [4, 4])
+        self.assertEqual(self.metadata("model.safetensors"), list(self.METADATA.items()))
+
+    def test_metadata_that_no_client_can_be_told(self):
+        self.put_model({"a": "x" * 300000})
+        config = self.config(1)
+        config["model"] = {"file": self.path("first.safetensors")}
+        result = self.cairn("run", self.write(config), expect=8)
+        self.assertIn("__metadata__ has 300009 bytes", result.err)
+        self.assertFalse(os.path.exists(self.path("runs", "command")))
+
     def test_a_model_in_half_precision(self):
         """The program gets float32, the result is written in half again; what it cannot do is refused."""
         def put(tensors):

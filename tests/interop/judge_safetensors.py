@@ -52,7 +52,8 @@ def main(tool, work):
                 count *= n
             tensors[f"{dtype}.{'x'.join(map(str, shape)) or 'scalar'}"] = {
                 "dtype": dtype, "shape": shape, "data": some_bytes(rng, dtype, count)}
-    metadata = {"format": "pt", "": "empty name", "ä": "\u2028\"\\"}
+    metadata = {"format": "pt", "": "empty name", "ä": "\u2028\"\\\x7f", "zero": "\0 and \0",
+                "\U0001f600": "\ufffe\U0010ffff", "long": "x" * 200000}
     theirs, ours = f"{work}/theirs.safetensors", f"{work}/ours.safetensors"
     with open(theirs, "wb") as out:
         out.write(serialize(tensors, metadata=metadata))

@@ -26,7 +26,7 @@ int main(int argc, char **argv)
         err = safetensors_read_words(&file, words, &why);
     }
     if (err == 0) {
-        err = safetensors_write_all(argv[2], &file.found, model, words, &file.metadata, &why);
+        err = safetensors_write_all(argv[2], &file.found, model, words, file.metadata, &why);
     }
     if (err != 0) {
         (void)fprintf(stderr, "%s\n", why.what);

@@ -214,6 +214,10 @@ static void test_file__a_full_disk_loses_nothing(void **state)
         int ok = setrlimit(RLIMIT_FSIZE, &small) == 0 &&
                  file_replace("f", bytes, sizeof bytes, 0644, NULL) == CAIRN_ERR_STORAGE &&
                  file_append("f", bytes, sizeof bytes, NULL) == CAIRN_ERR_STORAGE;
+        const int fd = open("f", O_WRONLY | O_CLOEXEC);
+        /* half of it, and then none: the second half is not written in the place of the first */
+        ok = ok && file_write_at(fd, "f", 40, bytes, 20, NULL) == CAIRN_ERR_STORAGE &&
+             ftruncate(fd, sizeof "whole line\n" - 1) == 0;
         _exit(ok ? 0 : 1);
     }
     int status;

@@ -373,6 +373,70 @@ static void test_assignment__commands(void **state)
     fed_config_release(&c);
 }
 
+/* Whatever its texts hold, and in their order; clients alone are told. */
+static void test_assignment__metadata(void **state)
+{
+    (void)state;
+    static const char config[] =
+        "{\"aggregator\": {\"ip\": \"10.0.0.1\", \"iteration\": 1}, "
+        "\"others\": {\"10.0.0.2\": {\"type\": \"switch\", \"send\": \"10.0.0.1\", \"receive\": [\"10.0.0.3\"]}, "
+        "\"10.0.0.3\": {\"type\": \"client\", \"send\": \"10.0.0.2\", \"client_number\": 1, \"index\": 0}}, "
+        "\"encryption\": {\"profile\": \"none\"}, "
+        "\"train\": {\"type\": \"command\", \"command\": [\"python3\"], \"samples\": 5}}";
+    struct model_shape shape = {0};
+    struct fed_config c;
+    struct fed_assignment a;
+    struct cairn_problem why = {0};
+    json_t *metadata = json_object();
+    json_object_set_new(metadata, "z", json_stringn("\0x\0", 3));
+    json_object_set_new(metadata, "", json_string("\xf0\x9f\x98\x80 \"\\\n"));
+    json_object_set_new(metadata, "a", json_string(""));
+    assert_int_equal(model_shape_add(&shape, "w", NULL, 0, NULL), 0);
+    read_config((struct span){(const uint8_t *)config, sizeof config - 1}, &c);
+    struct fed_session session = {.n_params = 1, .n_tensors = 1, .shape = &shape, .metadata = metadata};
+    assert_int_equal(fed_check_metadata(metadata, &why), 0);
+    for (uint32_t node = 1; node <= 2; node++) {
+        json_t *document = fed_assignment_write(&c, node, &session);
+        char *text = json_dumps(document, 0); /* as it is posted: without zero bytes */
+        json_decref(document);
+        document = json_parse((struct span){(const uint8_t *)text, strlen(text)}, "POST /config", &why);
+        assert_int_equal(fed_assignment_read(document, &a, &why), 0);
+        assert_true((a.metadata == NULL) == (a.self.type == FED_SWITCH));
+        if (a.metadata != NULL) {
+            char *sent = json_dumps(metadata, 0), *found = json_dumps(a.metadata, 0);
+            assert_string_equal(found, sent);
+            free(sent);
+            free(found);
+        }
+        fed_assignment_release(&a);
+        json_t *in_session = json_object_get(document, "session");
+        for (const char *const *bad = (const char *const[]){"", "?", "W10=", "eyJhIjoxfQ==", NULL}; *bad != NULL; bad++) {
+            json_object_set_new(in_session, "metadata", json_string(*bad)); /* [], {"a":1} */
+            assert_int_equal(fed_assignment_read(document, &a, &why), CAIRN_ERR_CONFIG);
+            assert_non_null(strstr(why.what, "session.metadata"));
+        }
+        json_decref(document);
+        free(text);
+    }
+    char *large = calloc(FED_MOST_METADATA + 1, 1);
+    memset(large, 'x', FED_MOST_METADATA - strlen("{\"a\": \"\"}"));
+    json_object_clear(metadata);
+    json_object_set_new(metadata, "a", json_string(large));
+    assert_int_equal(fed_check_metadata(metadata, &why), 0);
+    large[strlen(large)] = 'x';
+    json_object_set_new(metadata, "a", json_string(large));
+    assert_int_equal(fed_check_metadata(metadata, &why), CAIRN_ERR_DATA);
+    assert_non_null(strstr(why.what, "262145 bytes"));
+    json_t *document = fed_assignment_write(&c, 2, &session);
+    assert_int_equal(fed_assignment_read(document, &a, &why), CAIRN_ERR_CONFIG);
+    json_decref(document);
+    assert_int_equal(fed_check_metadata(NULL, &why), 0);
+    free(large);
+    json_decref(metadata);
+    model_shape_release(&shape);
+    fed_config_release(&c);
+}
+
 static void test_assignment__other_documents(void **state)
 {
     (void)state;
@@ -394,6 +458,7 @@ int main(void)
         cmocka_unit_test(test_assignment__seed_form),
         cmocka_unit_test(test_assignment__refusals),
         cmocka_unit_test(test_assignment__commands),
+        cmocka_unit_test(test_assignment__metadata),
         cmocka_unit_test(test_assignment__other_documents),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

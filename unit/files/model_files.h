@@ -59,7 +59,7 @@ static void write_model(const char *path, const float *values, uint64_t n)
 {
     struct model_shape shape = {0};
     assert_int_equal(model_shape_add(&shape, "w", &n, 1, NULL), 0);
-    assert_int_equal(safetensors_write(path, &shape, values, NULL, 0, NULL), 0);
+    assert_int_equal(safetensors_write(path, &shape, values, NULL), 0);
     model_shape_release(&shape);
 }
 

@@ -128,6 +128,8 @@ static void test_safetensors__other_dtypes(void **state)
     (void)state;
     assert_refused("{\"w\":{\"dtype\":\"F8_E4M3\",\"shape\":[4],\"data_offsets\":[0,4]}}", 4,
                    "\"w\"", "F8_E4M3");
+    assert_refused("{\"w\":{\"dtype\":\"F32\\u0000\",\"shape\":[],\"data_offsets\":[0,4]}}", 4, "\"w\"",
+                   "dtype");
     assert_refused("{\"w\":{\"dtype\":\"C64\",\"shape\":[],\"data_offsets\":[0,8]}}", 8, "\"w\"",
                    "C64");
     assert_refused("{\"w\":{\"dtype\":\"BF16\",\"shape\":[2],\"data_offsets\":[0,8]}}", 8, "\"w\"",
@@ -236,8 +238,22 @@ static void test_safetensors__order_of_bytes(void **state)
     model_shape_release(&shape);
 }
 
-static void round_trip(const struct model_shape *shape, const float *model,
-                       const char *const *metadata, size_t n_metadata)
+/* Metadata too, name by name and byte by byte, in its order. */
+static void assert_metadata(const json_t *expected)
+{
+    struct safetensors_file file;
+    struct cairn_problem why;
+
+    assert_int_equal(safetensors_open(&file, path, NULL, 0, &why), 0);
+    char *found = json_dumps(file.metadata, JSON_ENCODE_ANY);
+    char *wanted = json_dumps(expected, JSON_ENCODE_ANY);
+    assert_true((found == NULL) == (expected == NULL) && (found == NULL || strcmp(found, wanted) == 0));
+    free(found);
+    free(wanted);
+    safetensors_close(&file);
+}
+
+static void round_trip(const struct model_shape *shape, const float *model, const json_t *metadata)
 {
     struct model_shape found = {0};
     struct cairn_problem why = {0};
@@ -245,7 +261,7 @@ static void round_trip(const struct model_shape *shape, const float *model,
     float *values = NULL;
     uint64_t length;
 
-    if (safetensors_write(path, shape, model, metadata, n_metadata, &why) ||
+    if (safetensors_write_all(path, shape, model, NULL, metadata, &why) ||
         file_read(path, 1 << 20, &file, &why) ||
         safetensors_parse(buf_span(&file), path, &found, &values, &why)) {
         fail_msg("%s", why.what);
@@ -260,10 +276,7 @@ static void round_trip(const struct model_shape *shape, const float *model,
     if (shape->n_params > 0) {
         assert_memory_equal(values, model, shape->n_params * sizeof *values);
     }
-    for (size_t i = 0; i < n_metadata; i++) {
-        assert_non_null(memmem(file.data, file.size, metadata[2 * i + 1],
-                               strlen(metadata[2 * i + 1])));
-    }
+    assert_metadata(metadata);
     model_shape_release(&found);
     free(values);
     buf_release(&file);
@@ -272,21 +285,49 @@ static void round_trip(const struct model_shape *shape, const float *model,
 static void test_safetensors__scalars_and_empty_tensors(void **state)
 {
     static const uint64_t empty[] = {0, 5};
-    static const char *const metadata[] = {"round", "7", "made by", "cairn"};
+    json_t *metadata = json_pack("{s:s, s:s}", "round", "7", "made by", "cairn");
     static const float model[] = {1.5f, -0.0f};
     struct model_shape shape = {0};
     struct cairn_problem why;
 
     (void)state;
-    round_trip(&shape, model, NULL, 0);
+    round_trip(&shape, model, NULL);
     assert_int_equal(model_shape_add(&shape, "empty", empty, 2, &why), 0);
-    round_trip(&shape, model, metadata, 2);
+    round_trip(&shape, model, metadata);
     assert_int_equal(model_shape_add(&shape, "scalar", NULL, 0, &why), 0);
     assert_int_equal(model_shape_add(&shape, "empty too", empty, 1, &why), 0);
     assert_int_equal(model_shape_add(&shape, "scalar, \"quoted\"", NULL, 0, &why), 0);
     assert_int_equal(model_shape_add(&shape, "empty at the end", empty, 1, &why), 0);
-    round_trip(&shape, model, metadata, 2);
+    round_trip(&shape, model, metadata);
+    json_decref(metadata);
     model_shape_release(&shape);
+}
+
+/* Any characters: zero bytes, quotes, what is long in UTF-8; in the order in which they stand; none, and an empty object. */
+static void test_safetensors__metadata_is_kept_as_it_is(void **state)
+{
+    static const char *const texts[] = {
+        "{}",
+        "{\"z\": \"\", \"\": \"no name\", \"a\": \"\\u0000\\u0000end\\u0000\"}",
+        "{\"format\": \"\\n\\u001f\\\\\\\"/\\u007f\\u0085\\u2028\", \"\xf0\x9f\x98\x80\": \"\\ud83d\\ude00 \xef\xbf\xbf\"}",
+    };
+    struct model_shape shape = {0};
+    struct cairn_problem why;
+    (void)state;
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        const struct span text = {(const uint8_t *)texts[i], strlen(texts[i])};
+        json_t *metadata = safetensors_parse_metadata(text, "text", &why);
+        assert_non_null(metadata);
+        assert_int_equal(json_object_size(metadata), i == 0 ? 0 : i == 1 ? 3 : 2);
+        assert_int_equal(i == 1 ? json_string_length(json_object_get(metadata, "a")) : 6, 6);
+        round_trip(&shape, NULL, metadata);
+        json_decref(metadata);
+    }
+    round_trip(&shape, NULL, NULL);
+    assert_null(safetensors_parse_metadata((struct span){(const uint8_t *)"[]", 2}, "text", &why));
+    assert_null(safetensors_parse_metadata((struct span){(const uint8_t *)"{\"a\":1}", 7}, "text", &why));
+    assert_null(safetensors_parse_metadata((struct span){(const uint8_t *)"{\"a\":", 5}, "text", &why));
+    assert_int_equal(why.code, CAIRN_ERR_DATA);
 }
 
 static void random_shape(struct replay_rng *rng, struct model_shape *shape)
@@ -321,7 +362,7 @@ static void test_safetensors__round_trip_property(void **state)
             uint32_t bits = replay_u32(&rng); /* any float, NaN too */
             memcpy(&model[i], &bits, sizeof bits);
         }
-        round_trip(&shape, model, NULL, 0);
+        round_trip(&shape, model, NULL);
         model_shape_release(&shape);
     }
 }
@@ -342,7 +383,7 @@ static void test_safetensors__survives_damage(void **state)
     replay_init(&rng, "test", 7, 0, 0);
     assert_int_equal(model_shape_add(&shape, "a", dims, 2, &why), 0);
     assert_int_equal(model_shape_add(&shape, "b", dims, 2, &why), 0);
-    assert_int_equal(safetensors_write(path, &shape, model, NULL, 0, &why), 0);
+    assert_int_equal(safetensors_write(path, &shape, model, &why), 0);
     assert_int_equal(file_read(path, 1 << 20, &file, &why), 0);
     for (int repeat = 0; repeat < 3000; repeat++) {
         uint8_t *copy = malloc(file.size); /* of exact size, so that one byte too far is seen */
@@ -369,7 +410,6 @@ static void test_safetensors__survives_damage(void **state)
 
 static void test_safetensors__write_fails_whole(void **state)
 {
-    static const char *const metadata[] = {"a", "\xff not UTF-8"};
     static const float model[] = {1.0f};
     struct model_shape shape = {0};
     struct cairn_problem why;
@@ -377,14 +417,13 @@ static void test_safetensors__write_fails_whole(void **state)
 
     (void)state;
     assert_int_equal(model_shape_add(&shape, "w", NULL, 0, &why), 0);
-    assert_int_equal(safetensors_write(path, &shape, model, NULL, 0, &why), 0);
+    assert_int_equal(safetensors_write(path, &shape, model, &why), 0);
     assert_int_equal(file_read(path, 1 << 20, &before, &why), 0);
-    assert_int_equal(safetensors_write(path, &shape, model, metadata, 1, &why), CAIRN_ERR_DATA);
-    assert_int_equal(safetensors_write("/nonexistent/m", &shape, model, NULL, 0, &why),
+    assert_int_equal(safetensors_write("/nonexistent/m", &shape, model, &why),
                      CAIRN_ERR_STORAGE);
     model_shape_release(&shape);
     assert_int_equal(model_shape_add(&shape, "__metadata__", NULL, 0, &why), 0);
-    assert_int_equal(safetensors_write(path, &shape, model, NULL, 0, &why), CAIRN_ERR_DATA);
+    assert_int_equal(safetensors_write(path, &shape, model, &why), CAIRN_ERR_DATA);
     assert_int_equal(file_read(path, 1 << 20, &after, &why), 0);
     assert_int_equal(before.size, after.size);
     assert_memory_equal(before.data, after.data, before.size);
@@ -415,7 +454,7 @@ static void test_safetensors__read_into_a_model(void **state)
     must_add(&shape, "b", 1, 2);
     must_add(&shape, "a", 2, 3);
     must_add(&shape, "none", 0, 3);
-    assert_int_equal(safetensors_write(path, &in_file, written, NULL, 0, &why), 0);
+    assert_int_equal(safetensors_write(path, &in_file, written, &why), 0);
     assert_int_equal(safetensors_read(path, &shape, model, &why), 0);
     assert_memory_equal(model, expected, sizeof expected);
     assert_true(model[8] == 99.0f);
@@ -456,7 +495,7 @@ static void test_safetensors__read_refuses_other_models(void **state)
     must_add(&more, "c", 1, 1);
     must_add(&turned, "a", 3, 2);
     must_add(&turned, "b", 1, 2);
-    assert_int_equal(safetensors_write(path, &good, written, NULL, 0, &why), 0);
+    assert_int_equal(safetensors_write(path, &good, written, &why), 0);
     assert_int_equal(read_error(&missing, "has 2 tensors, the model has 1"), CAIRN_ERR_REFUSED);
     assert_int_equal(read_error(&more, "has no tensor \"c\""), CAIRN_ERR_REFUSED);
     assert_int_equal(read_error(&turned, "tensor \"a\" has another shape"), CAIRN_ERR_REFUSED);
@@ -509,7 +548,7 @@ static void test_safetensors__shape_alone(void **state)
     }
     assert_int_equal(safetensors_data_at(file.data, length + 7, "m", &data_at, &why),
                      CAIRN_ERR_DATA); /* one byte of the header is missing */
-    assert_int_equal(safetensors_header(&shape, NULL, 0, &again, &why), 0);
+    assert_int_equal(safetensors_header(&shape, NULL, &again, &why), 0);
     model_shape_release(&shape);
     assert_int_equal(
         safetensors_parse_shape(buf_span(&again), again.size + 12, "m", &shape, &why), 0);
@@ -550,8 +589,7 @@ static void test_safetensors__writes_each_dtype(void **state)
         1,    0,    1,    0x40, 0x40, 0x80, 0xc0,       /* the mask; 3, -4 */
         0x00, 0x02, 0x00, 0x00, 0x00, 0x00, 0xe0, 0x40, /* 2^-140, 7 */
     };
-    static const char *const pairs[] = {"format", "pt", "made by", "hand"};
-    const struct safetensors_metadata metadata = {pairs, 2};
+    json_t *metadata = json_pack("{s:s, s:s}", "format", "pt", "made by", "hand");
     struct model_shape shape = {0};
     struct safetensors_file file;
     struct buf bytes = {0};
@@ -563,15 +601,13 @@ static void test_safetensors__writes_each_dtype(void **state)
     assert_int_equal(shape.n_params, 8);
     assert_int_equal(shape.n_words, 4);
     assert_int_equal(
-        safetensors_write_all(path, &shape, mixed_floats, mixed_words, &metadata, &why), 0);
+        safetensors_write_all(path, &shape, mixed_floats, mixed_words, metadata, &why), 0);
     assert_int_equal(file_read(path, 1 << 16, &bytes, &why), 0);
     assert_memory_equal(bytes.data + bytes.size - sizeof expected, expected, sizeof expected);
 
     assert_int_equal(safetensors_open(&file, path, NULL, 0, &why), 0);
-    assert_int_equal(file.metadata.n_pairs, 2);
-    for (size_t i = 0; i < 4; i++) {
-        assert_string_equal(file.metadata.pairs[i], pairs[i]);
-    }
+    assert_true(json_equal(file.metadata, metadata));
+    json_decref(metadata);
     assert_int_equal(safetensors_read_run(&file, 0, 8, floats, &why), 0);
     assert_memory_equal(floats, mixed_floats, sizeof floats);
     assert_int_equal(safetensors_read_run(&file, 3, 2, floats, &why), 0);
@@ -671,6 +707,7 @@ int main(void)
         CASE(crooked_headers),
         CASE(header_length),
         CASE(empty_metadata_and_long_header),
+        CASE(metadata_is_kept_as_it_is),
         CASE(order_of_bytes),
         CASE(scalars_and_empty_tensors),
         CASE(round_trip_property),
