@@ -240,13 +240,13 @@ struct estimate_bytes estimate_traffic(const struct estimate *e, const struct fe
 
 /* A model that waits, the one of this round, the trained one, what is owed, the network and its
  * velocity; where a part stays at home two whole models more; a trainer that tells its update run by
- * run leaves only what is owed, and a run. */
+ * run leaves only what is owed, and a run, for what stays at home is in a file. */
 static uint64_t client_memory(const struct estimate *e, const struct fed_node *self)
 {
     const uint64_t frame = e->plan.frame_params < e->plan.n_params ? e->plan.frame_params : e->plan.n_params;
     const uint64_t integers = frame * sizeof(int32_t);
     const uint64_t own = e->at_home > 0 ? 2 * (e->plan.n_params + e->at_home) : 0;
-    const uint64_t floats = e->by_run ? e->plan.n_params + frame + own / 2 : 6 * e->plan.n_params + own;
+    const uint64_t floats = e->by_run ? e->plan.n_params + frame : 6 * e->plan.n_params + own;
     return floats * sizeof(float) + e->model_bytes + e->batch_bytes + integers +
            e->train_rows * e->features * e->feature_bytes / (self->client_number ? self->client_number : 1);
 }

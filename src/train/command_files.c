@@ -63,6 +63,8 @@ void command_files_remove(struct command_files *files)
         return;
     }
     safetensors_close(&files->trained);
+    command_home_release(&files->home);
+    model_shape_release(&files->given);
     if (files->model >= 0) {
         (void)close(files->model);
     }
@@ -72,33 +74,30 @@ void command_files_remove(struct command_files *files)
 
 /* ---- what is there for the program ---- */
 
-static int write_at(struct command_files *files, uint64_t at, const uint8_t *bytes, size_t size,
+static int write_at(struct command_files *files, uint64_t at, const void *bytes, size_t size,
                     struct cairn_problem *why)
 {
-    while (size > 0) {
-        const ssize_t done = pwrite(files->model, bytes, size, (off_t)at);
-        if (done < 0 && errno == EINTR) {
-            continue;
-        }
-        if (done <= 0) {
-            return file_failed(why, files->folder, "write the model there");
-        }
-        bytes += done;
-        at += (uint64_t)done;
-        size -= (size_t)done;
-    }
     struct stat status;
+    const int err = file_write_at(files->model, files->folder, at, bytes, size, why);
     if (fstat(files->model, &status) == 0) {
         files->written = status.st_mtim;
     }
-    return 0;
+    return err;
 }
 
-int command_files_begin_model(struct command_files *files, const struct model_shape *shape,
-                              struct cairn_problem *why)
+static bool stays(const struct command_files *files, const struct model_tensor *tensor)
+{
+    return files->share != NULL && !model_share_has(files->share, tensor);
+}
+
+bool command_files_lack_home(const struct command_files *files)
+{
+    return files->share != NULL && !files->share->everything && files->home.types == NULL;
+}
+
+static int open_model(struct command_files *files, struct cairn_problem *why)
 {
     char path[COMMAND_PATH_SIZE + NAME_SIZE];
-    struct buf header = {0};
     path_of(files, "model.safetensors", path);
     if (files->model >= 0) {
         (void)close(files->model);
@@ -106,43 +105,70 @@ int command_files_begin_model(struct command_files *files, const struct model_sh
     (void)unlink(
         path); /* a file of its own each time: a program may still have the last one open */
     files->model = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0400);
-    if (files->model < 0) {
-        return file_failed(why, path, "make it");
+    return files->model < 0 ? file_failed(why, path, "make it") : 0;
+}
+
+int command_files_begin_model(struct command_files *files, const struct model_shape *shape,
+                              struct cairn_problem *why)
+{
+    struct buf header = {0};
+    model_shape_release(&files->given);
+    int err = model_shape_typed(shape, files->home.types, &files->given, why);
+    if (err == 0) {
+        err = open_model(files, why);
     }
-    int err = safetensors_header(shape, files->metadata, &header, why);
+    if (err == 0) {
+        err = safetensors_header(&files->given, files->metadata, &header, why);
+    }
     if (err == 0) {
         files->data_at = header.size;
         err = write_at(files, 0, header.data, header.size, why);
+    }
+    if (err == 0 && files->home.types != NULL) {
+        err = command_home_give(&files->home, files->share, &files->given, files->model,
+                                files->data_at, files->folder, why);
     }
     buf_release(&header);
     return err;
 }
 
+/* Where this float is in model.safetensors; those of a run that is shared follow. */
+static uint64_t place_of(const struct command_files *files, size_t first)
+{
+    const struct model_tensor *tensor = model_shape_find(&files->given, first);
+    return files->data_at + tensor->byte + sizeof(float) * (uint64_t)(first - tensor->offset);
+}
+
 int command_files_put(struct command_files *files, size_t first, size_t n, const uint8_t *weights,
                       struct cairn_problem *why)
 {
-    return write_at(files, files->data_at + sizeof(float) * (uint64_t)first, weights,
-                    n * sizeof(float), why);
+    return write_at(files, place_of(files, first), weights, n * sizeof(float), why);
 }
 
-int command_files_put_words(struct command_files *files, const struct model_shape *shape,
-                            const uint64_t *words, struct cairn_problem *why)
+static int put_words_of(struct command_files *files, const struct model_tensor *tensor,
+                        const uint64_t *words, struct cairn_problem *why)
+{
+    const size_t size = tensor->count * model_dtype_size(tensor->dtype);
+    uint8_t *bytes = malloc(size + 1); /* never of size 0 */
+    if (bytes == NULL) {
+        return problem_set(why, CAIRN_ERR_NO_MEMORY, NULL, "no memory for a model's integers");
+    }
+    const int err =
+        model_dtype_from_words(tensor->dtype, words, tensor->count, bytes)
+            ? write_at(files, files->data_at + tensor->byte, bytes, size, why)
+            : problem_set(why, CAIRN_ERR_DATA, NULL, "tensor \"%s\" of dtype %s came with a value beyond it",
+                          tensor->name, model_dtype_name(tensor->dtype));
+    free(bytes);
+    return err;
+}
+
+int command_files_put_words(struct command_files *files, const uint64_t *words,
+                            struct cairn_problem *why)
 {
     int err = 0;
-    for (size_t t = 0; err == 0 && t < shape->n_carried; t++) {
-        const struct model_tensor *tensor = &shape->carried[t];
-        const size_t size = tensor->count * model_dtype_size(tensor->dtype);
-        uint8_t *bytes = malloc(size + 1); /* never of size 0 */
-        if (bytes == NULL) {
-            return problem_set(why, CAIRN_ERR_NO_MEMORY, NULL, "no memory for a model's integers");
-        }
-        if (!model_dtype_from_words(tensor->dtype, words + tensor->offset, tensor->count, bytes)) {
-            err = problem_set(why, CAIRN_ERR_DATA, NULL, "tensor \"%s\" of dtype %s came with a value beyond it",
-                              tensor->name, model_dtype_name(tensor->dtype));
-        } else {
-            err = write_at(files, files->data_at + tensor->byte, bytes, size, why);
-        }
-        free(bytes);
+    for (size_t t = 0; err == 0 && t < files->given.n_carried; t++) {
+        const struct model_tensor *tensor = &files->given.carried[t];
+        err = stays(files, tensor) ? 0 : put_words_of(files, tensor, words + tensor->offset, why);
     }
     return err;
 }
@@ -231,14 +257,28 @@ int command_files_metrics(const struct command_files *files, json_t **out,
     return 0;
 }
 
+/* The longest header that a file of this model may have. */
+static int most_header(const struct command_files *files, const struct model_shape *shape,
+                       uint64_t *most, struct cairn_problem *why)
+{
+    struct buf header = {0};
+    const int err = safetensors_header(shape, files->metadata, &header, why);
+    *most = HEADER_TIMES * (uint64_t)header.size + HEADER_SLACK;
+    buf_release(&header);
+    return err;
+}
+
 int command_files_open_trained(struct command_files *files, const struct model_shape *shape,
                                struct cairn_problem *why)
 {
     char path[COMMAND_PATH_SIZE + NAME_SIZE];
-    const uint64_t most = shape == NULL ? 0 : HEADER_TIMES * files->data_at + HEADER_SLACK;
+    uint64_t most = 0;
     path_of(files, "trained.safetensors", path);
-    const int err = safetensors_open(&files->trained, path, shape, most, why);
-    files->trained.in.path = "trained.safetensors"; /* from here on */
+    int err = shape == NULL ? 0 : most_header(files, shape, &most, why);
+    if (err == 0) {
+        err = safetensors_open(&files->trained, path, shape, most, why);
+        files->trained.in.path = "trained.safetensors"; /* from here on */
+    }
     return blame(why, err,
                  "the trainer writes the model that it was given, trained, to "
                  "trained.safetensors in its work folder");
@@ -247,8 +287,20 @@ int command_files_open_trained(struct command_files *files, const struct model_s
 int command_files_words(const struct command_files *files, uint64_t *words,
                         struct cairn_problem *why)
 {
-    return blame(why, safetensors_read_words(&files->trained, words, why),
-                 "a BOOL is 0 or 1; the trainer writes the whole model, its integers too");
+    const struct model_shape *shape = files->trained.shape;
+    int err = 0;
+    for (size_t t = 0; err == 0 && t < shape->n_carried; t++) {
+        const struct model_tensor *tensor = &shape->carried[t];
+        err = stays(files, tensor) ? 0
+                                   : safetensors_read_words_of(&files->trained, tensor,
+                                                               words + tensor->offset, why);
+    }
+    return blame(why, err, "a BOOL is 0 or 1; the trainer writes the whole model, its integers too");
+}
+
+int command_files_keep_home(struct command_files *files, struct cairn_problem *why)
+{
+    return command_home_keep(&files->home, files->folder, files->share, &files->trained, why);
 }
 
 int command_files_check_model(const struct command_files *files, struct cairn_problem *why)
@@ -268,10 +320,11 @@ int command_files_update(const struct command_files *files, size_t first, size_t
     const struct input model = {
         .path = "model.safetensors", .fd = files->model, .size = UINT64_MAX};
     float before[RUN];
+    const uint64_t at = place_of(files, first);
     int err = safetensors_read_run(&files->trained, first, n, out, why);
     for (size_t done = 0, here; err == 0 && done < n; done += here) {
         here = n - done < RUN ? n - done : RUN;
-        err = input_read(&model, files->data_at + sizeof(float) * (uint64_t)(first + done), before,
+        err = input_read(&model, at + sizeof(float) * (uint64_t)done, before,
                          here * sizeof *before, why);
         for (size_t i = 0; err == 0 && i < here; i++) {
             out[done + i] -= before[i];

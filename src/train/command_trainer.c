@@ -6,8 +6,8 @@
  *   do_task        write the task, have it done within its time, end what is left
  *   command_train  a task, and what it has left behind is checked
  *
- * The update is the difference of two files and is read run by run, so a client holds nothing of
- * the model's size for it.
+ * The update is the difference of two files and is read run by run, and what stays with the program is kept in a
+ * file, so a client holds nothing of the model's size for either.
  */
 #include "command_trainer.h"
 
@@ -25,12 +25,15 @@
 #include "command_process.h"
 #include "json.h"
 #include "log.h"
+#include "quantiser.h"
+#include "secret.h"
 #include "sizes.h"
 
 enum {
     MOST_LINES = 100, /* of a task's output in the log; the newest is always in GET /status */
     MOST_ERRORS = 24, /* lines of its errors in the log: a traceback */
     LAST_WORDS = 260, /* of its errors in a sentence */
+    UPDATE_RUN = 4096, /* elements that are looked at at a time */
     TASK_VERSION = 1,
     ENVIRONMENT_FIXED = 6, /* PATH, HOME, LANG, CAIRN_DATA_DIR, CAIRN_WORK_DIR, CAIRN_SOCKET */
 };
@@ -39,7 +42,7 @@ extern char **environ;
 
 struct command {
     struct trainer base; /* first, so that freeing one frees the other */
-    struct model_shape shape; /* what the program gets: floats, all F32, and behind them integers */
+    struct model_shape shape; /* of the model: floats, all F32, and behind them integers */
     struct model_shape whole; /* of an evaluator: in the order and with the types that the model began with */
     uint64_t *words;          /* the integers, in either's order */
     struct command_files files;
@@ -240,13 +243,33 @@ static void command_initial(struct trainer *self, uint64_t seed, float *model)
     c->first = NULL;
 }
 
+/* The task that else is the aggregator's: what this client's own part begins with. */
+static int begin_home(struct command *c, struct cairn_problem *why)
+{
+    if (!command_files_lack_home(&c->files)) {
+        return 0;
+    }
+    int err = do_task(c, "initial", 0, why);
+    if (err == 0) {
+        err = command_files_open_trained(&c->files, &c->shape, why);
+    }
+    return err != 0 ? err : command_files_keep_home(&c->files, why);
+}
+
+static int begin_model(struct command *c, struct cairn_problem *why)
+{
+    c->files.share = c->base.share;
+    c->files.metadata = c->base.metadata;
+    const int err = begin_home(c, why);
+    return err != 0 ? err : command_files_begin_model(&c->files, &c->shape, why);
+}
+
 static void command_take_model(struct trainer *self, size_t first, size_t n, const uint8_t *weights)
 {
     struct command *c = self->state;
     if (n == 0) {
         c->taken = (struct cairn_problem){0};
-        c->files.metadata = self->metadata;
-        c->taken.code = command_files_begin_model(&c->files, &c->shape, &c->taken);
+        c->taken.code = begin_model(c, &c->taken);
     } else if (c->taken.code == 0) {
         c->taken.code = command_files_put(&c->files, first, n, weights, &c->taken);
     }
@@ -287,6 +310,34 @@ static int check_training(struct command *c, struct train_metrics *metrics,
     return err;
 }
 
+/* As its holder will ask for it, by which time it is too late to keep nothing of this training. */
+static int check_update(struct command *c, struct cairn_problem *why)
+{
+    const struct model_share *share = c->files.share;
+    float run[UPDATE_RUN];
+    int err = 0;
+    for (size_t first = 0, n, at; err == 0 && first < share->shape.n_params; first += n) {
+        n = share->shape.n_params - first < UPDATE_RUN ? share->shape.n_params - first : UPDATE_RUN;
+        n = model_share_run(share, first, n, &at);
+        err = command_files_update(&c->files, at, n, run, why);
+        if (err == 0) {
+            err = quantiser_check_finite_part(&share->shape, run, first, n, why);
+        }
+    }
+    secret_wipe(run, sizeof run);
+    return err;
+}
+
+/* What stays with the program changes with the whole training only. */
+static int keep_home(struct command *c, struct cairn_problem *why)
+{
+    if (c->files.share == NULL || c->files.share->everything) {
+        return 0;
+    }
+    const int err = check_update(c, why);
+    return err != 0 ? err : command_files_keep_home(&c->files, why);
+}
+
 static int command_train(struct trainer *self, const float *global, float *local, uint64_t seed,
                          uint32_t round, uint32_t client_index, struct train_metrics *metrics,
                          struct cairn_problem *why)
@@ -301,7 +352,7 @@ static int command_train(struct trainer *self, const float *global, float *local
         *why = c->taken;
         return why->code;
     }
-    int err = command_files_put_words(&c->files, &c->shape, c->words, why);
+    int err = command_files_put_words(&c->files, c->words, why);
     if (err == 0) {
         err = do_task(c, "train", round, why);
     }
@@ -310,6 +361,9 @@ static int command_train(struct trainer *self, const float *global, float *local
     }
     if (err == 0) {
         err = command_files_words(&c->files, c->words, why);
+    }
+    if (err == 0) {
+        err = keep_home(c, why);
     }
     metrics->seconds = clock_seconds(from, clock_now_ns(&clock_system));
     if (err == 0 && c->process.left > 0) {
@@ -327,27 +381,6 @@ static int command_update(struct trainer *self, uint32_t round, uint32_t client_
     (void)round;
     (void)client_index;
     return command_files_update(&c->files, first, n, out, why);
-}
-
-static int command_trained(struct trainer *self, size_t first, size_t n, float *out,
-                           struct cairn_problem *why)
-{
-    const struct command *c = self->state;
-    return safetensors_read_run(&c->files.trained, first, n, out, why);
-}
-
-/* The task that else is the aggregator's. Its file is gone before the first training. */
-static int command_own_initial(struct trainer *self, float *model, struct cairn_problem *why)
-{
-    struct command *c = self->state;
-    int err = do_task(c, "initial", 0, why);
-    if (err == 0) {
-        err = command_files_open_trained(&c->files, &c->shape, why);
-    }
-    if (err == 0) {
-        err = safetensors_read_run(&c->files.trained, 0, c->shape.n_params, model, why);
-    }
-    return err != 0 ? err : command_files_words(&c->files, c->words, why);
 }
 
 static int read_evaluation(struct command *c, struct eval_metrics *out, struct cairn_problem *why)
@@ -387,7 +420,7 @@ static int command_evaluate(struct trainer *self, const float *model, struct eva
         err = command_files_put(&c->files, 0, c->shape.n_params, (const uint8_t *)model, why);
     }
     if (err == 0) {
-        err = command_files_put_words(&c->files, &c->shape, c->words, why);
+        err = command_files_put_words(&c->files, c->words, why);
     }
     if (err == 0) {
         err = do_task(c, "evaluate", 0, why);
@@ -706,8 +739,6 @@ int train_command_new(const struct train_command_options *options, struct traine
                                .take_model = command_take_model,
                                .train = command_train,
                                .update = command_update,
-                               .own_initial = command_own_initial,
-                               .trained = command_trained,
                                .evaluate = command_evaluate,
                                .status = command_status,
                                .free = command_free};

@@ -16,10 +16,9 @@ struct shared_trainer {
     struct trainer base;
     struct trainer *inner;
     struct model_share share;
-    float *whole;   /* the inner model: what is not shared is kept here; NULL where there is no such float */
+    float *whole;   /* the inner model: what is not shared is kept here; NULL where there is no such float, or the
+                       inner trainer keeps it */
     float *trained; /* what a training makes of it; NULL where none is wanted */
-    bool has_own;   /* of a client whose inner trainer takes the model: `whole` holds what is not shared */
-    struct cairn_problem taken; /* what went wrong when the model came; train tells it */
     struct model_shape written;           /* as the model is written; empty: as the inner one's shape is */
     json_t *metadata;                     /* of the file that was loaded; NULL: the inner one's goes */
 };
@@ -63,103 +62,19 @@ static void shared_initial(struct trainer *self, uint64_t seed, float *model)
     pick_words(s);
 }
 
-/* ---- around a trainer that takes the model, as it comes, and keeps it itself ---- */
-
-enum { GAP_RUN = 4096 };
-
-/* Each run of what is not shared; at most GAP_RUN floats at once. */
-static int for_each_gap(struct shared_trainer *s,
-                        int (*use)(struct shared_trainer *s, size_t first, size_t n,
-                                   struct cairn_problem *why),
-                        struct cairn_problem *why)
-{
-    const struct model_shape *shape = s->inner->shape;
-    int err = 0;
-    for (size_t t = 0; err == 0 && t < shape->n_tensors; t++) {
-        const struct model_tensor *tensor = &shape->tensors[t];
-        const size_t count = model_share_has(&s->share, tensor) ? 0 : tensor->count;
-        for (size_t at = 0, n; err == 0 && at < count; at += n) {
-            n = count - at < GAP_RUN ? count - at : GAP_RUN;
-            err = use(s, tensor->offset + at, n, why);
-        }
-    }
-    return err;
-}
-
-static int give_gap(struct shared_trainer *s, size_t first, size_t n, struct cairn_problem *why)
-{
-    (void)why;
-    s->inner->take_model(s->inner, first, n, (const uint8_t *)(s->whole + first));
-    return 0;
-}
-
-/* All that a training has left, shared or not. */
-static int check_trained(struct shared_trainer *s, struct cairn_problem *why)
-{
-    const struct model_shape *shape = s->inner->shape;
-    float run[GAP_RUN];
-    int err = 0;
-    for (size_t at = 0, n; err == 0 && at < shape->n_params; at += n) {
-        n = shape->n_params - at < GAP_RUN ? shape->n_params - at : GAP_RUN;
-        err = s->inner->trained(s->inner, at, n, run, why);
-        if (err == 0) {
-            err = quantiser_check_finite_part(shape, run, at, n, why);
-        }
-    }
-    secret_wipe(run, sizeof run);
-    return err;
-}
-
-static int keep_gap(struct shared_trainer *s, size_t first, size_t n, struct cairn_problem *why)
-{
-    return s->inner->trained(s->inner, first, n, s->whole + first, why);
-}
-
-/* A round's model begins with what this client has kept, before its first training with what its trainer
- * would begin with. */
-static void begin_model(struct shared_trainer *s, const uint8_t *weights)
-{
-    s->taken = (struct cairn_problem){0};
-    if (!s->has_own) {
-        s->inner->deadline_ns = s->base.deadline_ns; /* of this round, not of one that failed before */
-        s->taken.code = s->inner->own_initial(s->inner, s->whole, &s->taken);
-        s->has_own = s->taken.code == 0;
-    }
-    s->inner->take_model(s->inner, 0, 0, weights);
-    if (s->has_own) {
-        (void)for_each_gap(s, give_gap, &s->taken);
-    }
-}
+/* ---- around a trainer that takes the model, as it comes, and keeps of it what is its own ---- */
 
 static void shared_take_model(struct trainer *self, size_t first, size_t n, const uint8_t *weights)
 {
     struct shared_trainer *s = shared_of(self);
-    if (s->share.all_floats) {
-        s->inner->take_model(s->inner, first, n, weights);
-        return;
-    }
     if (n == 0) {
-        begin_model(s, weights);
+        s->inner->deadline_ns = self->deadline_ns; /* it may train already, for what it begins with */
+        s->inner->take_model(s->inner, first, n, weights);
     }
     for (size_t done = 0, here, at; done < n; done += here) {
         here = model_share_run(&s->share, first + done, n - done, &at);
         s->inner->take_model(s->inner, at, here, weights + sizeof(float) * done);
     }
-}
-
-static int train_taken(struct shared_trainer *s, uint64_t seed, uint32_t round,
-                       uint32_t client_index, struct train_metrics *metrics,
-                       struct cairn_problem *why)
-{
-    if (s->taken.code != 0) {
-        *why = s->taken;
-        return why->code;
-    }
-    int err = s->inner->train(s->inner, NULL, NULL, seed, round, client_index, metrics, why);
-    if (err == 0) {
-        err = check_trained(s, why);
-    }
-    return err != 0 ? err : for_each_gap(s, keep_gap, why);
 }
 
 /* ---- training ---- */
@@ -189,14 +104,10 @@ static int shared_train(struct trainer *self, const float *global, float *local,
     struct shared_trainer *s = shared_of(self);
     put_words(s);
     s->inner->deadline_ns = self->deadline_ns;
-    int err;
-    if (s->trained != NULL) {
-        err = train_whole(s, global, local, seed, round, client_index, metrics, why);
-    } else if (s->inner->take_model != NULL && !s->share.all_floats) {
-        err = train_taken(s, seed, round, client_index, metrics, why);
-    } else {
-        err = s->inner->train(s->inner, global, local, seed, round, client_index, metrics, why);
-    }
+    const int err =
+        s->trained != NULL
+            ? train_whole(s, global, local, seed, round, client_index, metrics, why)
+            : s->inner->train(s->inner, global, local, seed, round, client_index, metrics, why);
     if (err == 0) {
         pick_words(s);
     }
@@ -281,15 +192,15 @@ static bool plain_float32(const struct model_shape *shape)
 static int allocate(struct shared_trainer *s, bool client)
 {
     const struct model_shape *shape = s->inner->shape;
-    const bool whole_models = client && !s->inner->by_run;
+    const bool kept_here = !s->share.all_floats && !(client && s->inner->by_run);
     s->base.n_words = s->share.n_words;
     s->base.words = calloc(s->share.n_words + 1, sizeof *s->base.words); /* never of size 0 */
-    if (!s->share.all_floats) {
+    if (kept_here) {
         s->whole = size_alloc_array(shape->n_params, sizeof *s->whole);
-        s->trained = whole_models ? size_alloc_array(shape->n_params, sizeof *s->trained) : NULL;
+        s->trained = client ? size_alloc_array(shape->n_params, sizeof *s->trained) : NULL;
     }
-    return s->base.words == NULL || (!s->share.all_floats && s->whole == NULL) ||
-                   (!s->share.all_floats && whole_models && s->trained == NULL)
+    return s->base.words == NULL || (kept_here && s->whole == NULL) ||
+                   (kept_here && client && s->trained == NULL)
                ? CAIRN_ERR_NO_MEMORY
                : 0;
 }
@@ -356,9 +267,10 @@ int train_shared_new(struct trainer *inner, const struct train_shared_options *o
     }
     s->base.shape = &s->share.shape;
     s->base.n_plain = s->share.n_plain;
-    if (options->client && s->whole != NULL && inner->take_model == NULL) {
+    if (options->client && s->whole != NULL) {
         inner->initial(inner, options->seed, s->whole); /* what is not shared begins with this */
     }
+    inner->share = options->client ? &s->share : NULL;
     *out = &s->base;
     return 0;
 }

@@ -9,8 +9,9 @@
  * A trainer of which only a part of the model is shared (share.h), as a trainer of just that part:
  * whoever holds it averages what it sees and knows nothing of the rest.
  *
- * What is not shared stays in it. At a client it is what the last training has left: personal layers
- * and statistics go on from round to round, in memory. At an evaluator it is what it was initially.
+ * What is not shared stays in it, in memory, or with a trainer that takes the model (trainer.h). At a client it is
+ * what the last training has left: personal layers and statistics go on from round to round. At an evaluator it is
+ * what it was initially.
  * A training that leaves anything that is not finite changes nothing of it.
  */
 

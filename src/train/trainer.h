@@ -10,7 +10,7 @@
 
 #include <cairn/err.h>
 
-#include "shape.h"
+#include "share.h"
 
 /**
  * What a client, or an aggregator that evaluates, asks of a trainer.
@@ -49,6 +49,12 @@ struct trainer {
      * says that the model began with; of a client what its holder was told. A holder may put another here.
      */
     const json_t *metadata;
+    /**
+     * Its holder's, of a trainer that takes the model: only what is shared comes and is told, by its place in `shape`;
+     * the rest the trainer keeps itself. It begins with what it would begin with by itself, and changes with a whole
+     * training: one that fails or whose update is not finite changes nothing of it. NULL: all is shared.
+     */
+    const struct model_share *share;
     const struct model_shape *whole; /* of which only `shape` is shared (shared_trainer.h); NULL = all is */
     void *state;
 
@@ -57,7 +63,7 @@ struct trainer {
     /**
      * Of a trainer that keeps the model itself, else NULL: a run of this round's model, as the holder gets it,
      * float32 little-endian, unaligned. An empty one begins a model, and again when a round's model comes anew; then
-     * each parameter comes in one run at least, in any order. What goes wrong is told by train.
+     * each parameter that is shared comes in one run at least, in any order. What goes wrong is told by train.
      */
     void (*take_model)(struct trainer *self, size_t first, size_t n, const uint8_t *weights);
     /**
@@ -78,16 +84,6 @@ struct trainer {
      */
     int (*update)(struct trainer *self, uint32_t round, uint32_t client_index, size_t first,
                   size_t n, float *out, struct cairn_problem *why);
-    /**
-     * Of a trainer that takes the model (take_model), else NULL, for who keeps a part of it at home: the model
-     * that it would begin with by itself, its integers into `words`; and what the last training has left,
-     * the values themselves.
-     * @param[out] model  n_params
-     * @retval CAIRN_ERR_TRAINER, CAIRN_ERR_DATA
-     */
-    int (*own_initial)(struct trainer *self, float *model, struct cairn_problem *why);
-    int (*trained)(struct trainer *self, size_t first, size_t n, float *out,
-                   struct cairn_problem *why);
     /** Evaluate on the test data that this trainer holds. @retval CAIRN_ERR_TRAINER */
     int (*evaluate)(struct trainer *self, const float *model, struct eval_metrics *metrics,
                     struct cairn_problem *why);

@@ -23,7 +23,7 @@ struct adder {
     struct trainer base;
     struct model_shape shape;
     uint64_t words[2];
-    bool poison, poison_shared, fail;
+    bool poison, fail;
     float seen[FLOATS]; /* the model that it was given last */
     float left[FLOATS]; /* what a keeper has made of it */
     int begun;          /* models that a keeper was given */
@@ -54,9 +54,6 @@ static int adder_train(struct trainer *self, const float *global, float *local, 
     }
     if (a->poison) {
         local[5] = NAN; /* not shared: nobody else would look at it */
-    }
-    if (a->poison_shared) {
-        local[1] = NAN;
     }
     a->words[0]++;
     a->words[1]++;
@@ -260,33 +257,12 @@ static int keeper_train(struct trainer *self, const float *global, float *local,
     return adder_train(self, before, a->left, seed, round, index, metrics, why);
 }
 
-static int keeper_own_initial(struct trainer *self, float *model, struct cairn_problem *why)
-{
-    const struct adder *a = self->state;
-    if (a->fail || self->deadline_ns < 10) { /* or too late for this round */
-        return problem_set(why, CAIRN_ERR_TRAINER, NULL, "nothing to begin with");
-    }
-    adder_initial(self, 3, model);
-    return 0;
-}
-
-static int keeper_trained(struct trainer *self, size_t first, size_t n, float *out,
-                          struct cairn_problem *why)
-{
-    const struct adder *a = self->state;
-    (void)why;
-    memcpy(out, a->left + first, n * sizeof *out);
-    return 0;
-}
-
 static void make_keeper(struct adder *a)
 {
     make_adder(a);
     a->base.by_run = true;
     a->base.take_model = keeper_take;
     a->base.train = keeper_train;
-    a->base.own_initial = keeper_own_initial;
-    a->base.trained = keeper_trained;
 }
 
 /* In two pieces, the second of which begins behind what is not shared. */
@@ -315,7 +291,7 @@ static void test_shared_trainer__one_that_keeps_the_model(void **state)
     t->free(t);
 }
 
-/* It begins with its trainer's own values and goes on with what the last training has left, bit for bit. */
+/* It is told what stays with it, and given the rest, each time with the time that there is. */
 static void test_shared_trainer__one_that_keeps_the_model_and_a_part_at_home(void **state)
 {
     static const float weights[5] = {1, 2, 3, 4, 0.1F};
@@ -323,26 +299,30 @@ static void test_shared_trainer__one_that_keeps_the_model_and_a_part_at_home(voi
     (void)state;
     make_keeper(&a);
     struct trainer *t = share(&a.base, true, "own.*");
-    t->deadline_ns = 9;
-    give(t, weights);
-    assert_int_equal(train(t, NULL, NULL), CAIRN_ERR_TRAINER); /* nothing to begin with, this time */
-    t->deadline_ns = 10;
-    float own[2] = {4.0F, 4.25F}; /* seed + 0.25 * 4 and 5 */
-    for (int round = 1; round <= 4; round++) {
+    assert_non_null(a.base.share);
+    for (size_t i = 0; i < 3; i++) {
+        assert_int_equal(model_share_has(a.base.share, &a.shape.tensors[i]), i != 1);
+    }
+    assert_true(model_share_has(a.base.share, &a.shape.carried[0]));
+    assert_false(model_share_has(a.base.share, &a.shape.carried[1]));
+    for (uint64_t round = 1; round <= 2; round++) {
+        t->deadline_ns = 10 * round;
+        t->words[0] = 50 + round;
         give(t, weights);
-        assert_int_equal(a.begun, 1 + round);
+        assert_int_equal(a.base.deadline_ns, 10 * round); /* before it trains, for what it begins with */
+        assert_int_equal(a.begun, round);
         assert_memory_equal(a.seen, weights, 4 * sizeof *weights);
-        assert_memory_equal(a.seen + 4, own, sizeof own);
-        assert_true(a.seen[6] == weights[4]);
-        const bool bad = round == 2 || round == 3;
-        a.poison = round == 2;        /* in its own part: that training changes nothing */
-        a.poison_shared = round == 3; /* in what is shared: neither */
-        assert_int_equal(train(t, NULL, NULL), bad ? CAIRN_ERR_TRAINER : 0);
-        if (!bad) {
-            memcpy(own, a.left + 4, sizeof own);
-        }
+        assert_true(a.seen[4] == 0 && a.seen[5] == 0 && a.seen[6] == weights[4]);
+        a.poison = round == 1; /* its own affair */
+        assert_int_equal(train(t, NULL, NULL), 0);
+        assert_int_equal(t->words[0], 51 + round);
     }
     t->free(t);
+    struct trainer *evaluator;
+    make_adder(&a);
+    evaluator = share(&a.base, false, "own.*");
+    assert_null(a.base.share);
+    evaluator->free(evaluator);
 }
 
 static void test_shared_trainer__integers_that_nobody_holds(void **state)
