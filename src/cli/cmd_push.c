@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * cairn push: send nodes their config without running anything, to see that all of them can be
- * reached, have their data, and agree. A run makes a session and a key of its own and pushes again.
+ * reached, have their data or a program to train with, and agree. A run makes a session and a key of its own and
+ * pushes again.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -12,12 +13,14 @@
 #include "estimate.h"
 #include "json.h"
 #include "random.h"
+#include "safetensors.h"
 #include "serve.h"
 
 struct push {
     const struct fed_config *config;
     struct fed_session session;
     struct buf public_key;
+    struct safetensors_file first; /* of train.type command: the model to begin with */
     bool *wanted;                  /* by node number */
     struct http_exchange *list;    /* one for each wanted node */
     struct buf *bodies;            /* theirs */
@@ -54,20 +57,46 @@ static int make_key(struct push *p, struct cairn_problem *why)
     return error;
 }
 
+/* Nodes are told what a program's model looks like, as by a run, if a file says it. */
+static int tell_model(struct push *p, struct cairn_problem *why)
+{
+    const struct fed_settings *s = &p->config->settings;
+    struct model_share share;
+    if (s->model_file[0] == '\0') {
+        return problem_set(why, CAIRN_ERR_CONFIG,
+                           "name a file with the first model in model.file, or start the run with "
+                           "`cairn agg`, which has the program make it",
+                           "train.type command: only the program knows what its model looks like, and "
+                           "push runs nothing");
+    }
+    int error = safetensors_open(&p->first, s->model_file, NULL, 0, why);
+    if (!error) {
+        error = fed_check_metadata(p->first.metadata, why);
+    }
+    if (!error) {
+        error = estimate_share(s, &p->first.found, &share, why);
+    }
+    if (!error) {
+        p->session.shape = &p->first.found;
+        p->session.metadata = p->first.metadata;
+        p->session.n_words = (uint32_t)share.n_words;
+        model_share_release(&share);
+    }
+    return error;
+}
+
 static int make_session(struct push *p, struct cairn_problem *why)
 {
     struct model_shape shape = {0};
     const char *source = NULL;
-    int error = estimate_shape(&p->config->settings, p->config->settings.data_dir, &shape, &source,
+    const bool command = strcmp(p->config->settings.train_type, "command") == 0;
+    int error = command ? tell_model(p, why) : 0;
+    if (!error) {
+        error = estimate_shape(&p->config->settings, p->config->settings.data_dir, &shape, &source,
                                NULL, why);
+    }
     if (error) {
         return error;
-    }
-    if (strcmp(p->config->settings.train_type, "command") == 0) {
-        model_shape_release(&shape);
-        return problem_set(why, CAIRN_ERR_CONFIG, "start the run with `cairn agg`",
-                           "train.type command: the model comes from the aggregator, which is not "
-                           "there yet");
     }
     fprintf(stderr, "the model has %zu parameters (%s)\n", shape.n_params, source);
     p->session.n_params = shape.n_params;
@@ -208,6 +237,7 @@ static void release(struct push *p)
     free(p->bodies);
     free(p->nodes);
     buf_release(&p->public_key);
+    safetensors_close(&p->first);
 }
 
 int cmd_push(struct cli *cli, int argc, char **argv, struct cairn_problem *why)

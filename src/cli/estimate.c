@@ -13,7 +13,6 @@
 #include "strategy.h"
 #include "quantiser.h"
 #include "safetensors.h"
-#include "share.h"
 #include "sizes.h"
 #include "synthetic.h"
 
@@ -85,24 +84,31 @@ static int whole_shape(const struct fed_settings *settings, const char *data_dir
     return train_builtin_shape(&wanted, shape, why);
 }
 
+int estimate_share(const struct fed_settings *settings, const struct model_shape *whole,
+                   struct model_share *share, struct cairn_problem *why)
+{
+    struct model_share_rules rules;
+    int error = fed_share_rules(settings, &rules, why);
+    if (!error) {
+        error = model_share_init(share, whole, &rules, why);
+    }
+    fed_share_rules_release(&rules);
+    return error;
+}
+
 /* *shape becomes what model.include and model.exclude leave of it, what goes in plain behind the rest. */
 static int keep_shared(const struct fed_settings *settings, struct model_shape *shape,
                        size_t *n_plain, struct cairn_problem *why)
 {
-    struct model_share share = {0};
-    struct model_share_rules rules;
-    int error = fed_share_rules(settings, &rules, why);
-    if (!error) {
-        error = model_share_init(&share, shape, &rules, why);
-    }
+    struct model_share share;
+    const int error = estimate_share(settings, shape, &share, why);
     if (!error) {
         model_shape_release(shape);
         *shape = share.shape;
         *n_plain = share.n_plain;
         share.shape = (struct model_shape){0};
+        model_share_release(&share);
     }
-    model_share_release(&share);
-    fed_share_rules_release(&rules);
     return error;
 }
 

@@ -5,7 +5,7 @@
 #include "config.h"
 #include "plan.h"
 #include "privacy.h"
-#include "shape.h"
+#include "share.h"
 
 /**
  * What a config will cost, worked out from its parameters before anything runs. Bytes are those of
@@ -31,6 +31,11 @@ struct estimate {
     uint64_t most_contributors; /* how many clients' sums still fit into a lane */
 };
 
+/** What of a model is shared by model.include and model.exclude. @param[out] share  the caller's, model_share_release
+ * @retval as model_share_init */
+CAIRN_MUST_CHECK int estimate_share(const struct fed_settings *settings,
+                                    const struct model_shape *whole, struct model_share *share,
+                                    struct cairn_problem *why);
 struct dataset_source;
 /** The data set of a config, as its clients read it. Points into both. */
 void estimate_source(const struct fed_settings *settings, const char *data_dir,

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """train.type command: somebody else's program as trainer, and everything that it may do wrong."""
 
+import base64
 import json
 import os
 import signal
@@ -255,6 +256,37 @@ class Command(CairnCase):
         answer = request(address, "POST", "/config", json.dumps(document))
         self.assert_problem(answer, 422)
         self.assertIn("every machine's own", answer.json["error"])
+
+    def test_push(self):
+        """Nodes that have a program take the config of a model that a file shows; nothing is run."""
+        config = self.config(1, settings={"faults": ["exit"]})
+        result = self.cairn("push", self.write(config), expect=3)
+        self.assertIn("push runs nothing", result.err)
+        self.assertIn("model.file", result.err)
+        header = json.dumps({
+            "w": {"dtype": "F16", "shape": [2], "data_offsets": [0, 4]},
+            "n": {"dtype": "I64", "shape": [], "data_offsets": [4, 12]},
+            "own": {"dtype": "F32", "shape": [1], "data_offsets": [12, 16]},
+            "__metadata__": {"format": "pt"}}).encode()
+        with open(self.path("first.safetensors"), "wb") as out:
+            out.write(struct.pack("<Q", len(header)) + header + bytes(16))
+        config["model"] = {"file": self.path("first.safetensors"), "exclude": ["own"]}
+        first = self.first_client(config)
+        for address in config["others"]:
+            more = [] if address == first else ["--train-command", json.dumps(config["train"]["command"])]
+            self.start_node(address, *more)
+        for address in config["others"]:
+            until(f"{address} listens", lambda a=address: cairn.listens(a))
+        told = self.cairn("push", self.write(config), "--json", expect=3).json
+        self.assertEqual([n["address"] for n in told["nodes"] if not n["configured"]], [first + ":5000"])
+        refused = next(n["error"] for n in told["nodes"] if not n["configured"])
+        self.assertIn("there is no command", refused)
+        other = next(a for a, n in config["others"].items() if n["type"] == "client" and a != first)
+        session = request(other, "GET", "/config").json["session"]
+        self.assertEqual([t["name"] for t in session["tensors"]], ["w", "own", "n"])
+        self.assertEqual((session["n_params"], session["n_tensors"], session["n_words"]), (2, 1, 1))
+        self.assertEqual(base64.b64decode(session["metadata"]), b'{"format": "pt"}')
+        self.assertEqual(self.trainers(), [])
 
     def test_config_faults(self):
         config = self.config(1, samples=0)
