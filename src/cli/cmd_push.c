@@ -88,12 +88,13 @@ static int tell_model(struct push *p, struct cairn_problem *why)
 static int make_session(struct push *p, struct cairn_problem *why)
 {
     struct model_shape shape = {0};
+    struct estimate facts = {0};
     const char *source = NULL;
     const bool command = strcmp(p->config->settings.train_type, "command") == 0;
     int error = command ? tell_model(p, why) : 0;
     if (!error) {
         error = estimate_shape(&p->config->settings, p->config->settings.data_dir, &shape, &source,
-                               NULL, why);
+                               &facts, why);
     }
     if (error) {
         return error;
@@ -101,6 +102,7 @@ static int make_session(struct push *p, struct cairn_problem *why)
     fprintf(stderr, "the model has %zu parameters (%s)\n", shape.n_params, source);
     p->session.n_params = shape.n_params;
     p->session.n_tensors = (uint32_t)shape.n_tensors;
+    p->session.n_plain = facts.n_plain;
     model_shape_release(&shape);
     if (random_from_system(p->session.id, sizeof p->session.id) != 0 ||
         random_from_system(p->session.nonce, sizeof p->session.nonce) != 0) {

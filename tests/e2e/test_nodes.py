@@ -99,6 +99,10 @@ class Nodes(cairn.CairnCase):
         self.assertEqual([n["configured"] for n in done["nodes"]], [True])
         done = self.cairn("push", path)
         self.assertIn("makes its own key", done.err)
+        part = dict(self.config, encryption={"profile": "capsule", "only": ["layer2.*"]})
+        self.cairn("push", self.write(part, "part.json"))
+        self.assertGreater(request(nodes[1], "GET", "/config").json["session"]["n_plain"], 0)
+        self.cairn("push", path)
         status = self.cairn("status", nodes[1], "--json").json
         self.assertEqual((status["role"], status["experiment"]), ("client", "test"))
         self.assertIn("client", self.cairn("status", f"http://{nodes[1]}:5000/status").out)
