@@ -26,13 +26,17 @@
  * (P(|y| >= T sigma) <= 2 exp(-T^2 / 2), as the discrete Gaussian is sub-Gaussian: Canonne et al.). What does is
  * clamped; that adds less than 2^-64 to delta for every epsilon up to 24.
  *
- * Sources:
+ * Sources (the numbers of propositions as the authors' own programs give them):
  *   B            Kairouz, Liu and Steinke, "The Distributed Discrete Gaussian Mechanism for Federated Learning with Secure
- *                Aggregation" (ICML 2021), conditional rounding, with beta = e^-18
- *   the sum      the same, Proposition 14: of m discrete Gaussians of variance V it is
+ *                Aggregation" (ICML 2021, arXiv 2102.06387), conditional rounding: Theorem 1 and Proposition 22, with
+ *                beta = e^-18; here a squared norm of whole numbers, hence the floor
+ *   the sum      the same, Proposition 14: of m discrete Gaussians of variance V >= 1/4 it is
  *                rho = 1/2 (sqrt(B / (m V)) + tau sqrt(d))^2 concentrated, tau = 10 sum_{k<m} exp(-2 pi^2 V k/(k+1))
- *   composition  Renyi divergences add up: Mironov, "Renyi Differential Privacy" (CSF 2017)
- *   epsilon      Canonne, Kamath and Steinke (NeurIPS 2020), Proposition 12, at the best order
+ *   composition  Renyi divergences add up: Mironov, "Renyi Differential Privacy" (CSF 2017, arXiv 1702.07476)
+ *   epsilon      Canonne, Kamath and Steinke, "The Discrete Gaussian for Differential Privacy" (NeurIPS 2020, arXiv
+ *                2004.00010), Proposition 12: divergence + log(1 - 1/alpha) + (log(1/delta) - log alpha) / (alpha - 1) for any
+ *                order alpha > 1, at the best one
+ * Nothing is gained from clients being chosen for a round: everybody knows who is (sampling.h).
  */
 struct fed_privacy {
     bool noise;        /* else nothing below counts */

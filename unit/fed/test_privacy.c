@@ -21,11 +21,42 @@ static struct fed_settings settings_of(double clip, double noise, unsigned bits)
                                  .privacy_delta = 1e-5};
 }
 
-/* TensorFlow Privacy's own test of its accountant has a divergence of 1.1 at order 32 and delta 1e-5 come to 1.32783806. */
+/* rdp_privacy_accountant_test.py of dp-accounting (google/differential-privacy; before that, of TensorFlow Privacy),
+ * test_compute_epsilon_delta_pure_dp: a divergence of 1.1 at orders 2 to 32, of which 32 is the best. */
 static void test_privacy__a_published_conversion(void **state)
 {
     (void)state;
     assert_true(fabs(fed_privacy_at_order(1.1, 32, 1e-5) - 1.32783806176) < 1e-10);
+    assert_true(fed_privacy_at_order(1.1, 31, 1e-5) > 1.32783806176);
+}
+
+/* The same file's test_compute_epsilon_delta_gaussian: noise that comes to epsilon 1. And zCDP_to_approxDP/test.rs of OpenDP
+ * (opendp/opendp, rust/src/combinators/measure_cast): noise of 4 sensitivities. */
+static void test_privacy__published_epsilons(void **state)
+{
+    (void)state;
+    const double multiplier = 4.530877117;
+    assert_true(fabs(fed_privacy_epsilon(0.5 / (multiplier * multiplier), 1e-6) - 1) < 1e-9);
+    assert_true(fabs(fed_privacy_epsilon(0.5 / 16, 1e-3) - 0.6880024554878086) < 1e-13);
+}
+
+/* dp-accounting 0.6.0: RdpAccountant over GaussianDpEvent(multiplier), composed `rounds` times, with orders that were halved until
+ * ten digits stood. */
+static void test_privacy__as_another_accountant_has_it(void **state)
+{
+    (void)state;
+    static const struct {
+        double multiplier, rounds, delta, epsilon;
+    } table[] = {
+        {0.5, 3, 1e-9, 27.2986326},    {0.8, 1000, 1e-5, 967.75895}, {1, 1, 1e-5, 4.728386985},
+        {1, 10, 1e-5, 19.04725955},    {2, 100, 1e-6, 37.42179957},  {5, 10, 1e-3, 2.040754657},
+        {10, 1000, 1e-5, 19.04725955}, {50, 30, 1e-5, 0.4140879875},
+    };
+    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
+        const double rho = table[i].rounds / (2 * table[i].multiplier * table[i].multiplier);
+        const double epsilon = fed_privacy_epsilon(rho, table[i].delta);
+        assert_true(fabs(epsilon / table[i].epsilon - 1) < 1e-9);
+    }
 }
 
 static double normal(double x)
@@ -65,12 +96,9 @@ static void test_privacy__epsilon_between_the_exact_one_and_the_simple_bound(voi
     assert_true(fed_privacy_epsilon(0, 1e-5) == 0);
 }
 
-/* Worked with 300 steps of a search in double, by another program: 1 and 10 rounds at a multiplier of 1. */
 static void test_privacy__rounds_add_up(void **state)
 {
     (void)state;
-    assert_true(fabs(fed_privacy_epsilon(0.5, 1e-5) - 4.728386985) < 1e-6);
-    assert_true(fabs(fed_privacy_epsilon(10 * 0.5, 1e-5) - 19.047259552) < 1e-6);
     for (double rho = 0.01; rho < 10; rho *= 2) {
         assert_true(fed_privacy_epsilon(2 * rho, 1e-5) > fed_privacy_epsilon(rho, 1e-5));
         assert_true(fed_privacy_epsilon(2 * rho, 1e-5) < 2 * fed_privacy_epsilon(rho, 1e-5));
@@ -87,43 +115,72 @@ static double renyi(const double *p, const double *q, int reach, double alpha)
     return log(sum) / (alpha - 1);
 }
 
+enum { REACH = 120, ALL = 2 * REACH + 1 };
+
+/* into = of a + of b, each on -REACH .. REACH; what lies beyond is lost, below 10^-300 here. */
+static void convolve(const double *a, const double *b, double *into)
+{
+    memset(into, 0, ALL * sizeof *into);
+    for (int i = 0; i < ALL; i++) {
+        for (int j = 0; j < ALL; j++) {
+            const int at = i + j - REACH;
+            if (at >= 0 && at < ALL) {
+                into[at] += a[i] * b[j];
+            }
+        }
+    }
+}
+
+static void discrete_gaussian(double variance, double *out)
+{
+    double total = 0;
+    for (int i = 0; i < ALL; i++) {
+        out[i] = exp(-(i - REACH) * (i - REACH) / (2 * variance));
+        total += out[i];
+    }
+    for (int i = 0; i < ALL; i++) {
+        out[i] /= total;
+    }
+}
+
 /* Worked out in full: noise of `clients` discrete Gaussians of variance V against the same, one further. Its divergence is at
- * most alpha rho (and, of one alone, alpha / (2 V) to the last digits: Canonne et al., Proposition 5). */
+ * most alpha rho, and nearly alpha / (2 V clients). At V = 1 it goes beyond that, by 10^-7: there tau is what makes rho a bound. */
 static void test_privacy__a_sum_of_discrete_gaussians_loses_no_more_than_rho(void **state)
 {
     (void)state;
-    enum { REACH = 120, ALL = 2 * REACH + 1 };
-    const uint64_t variance = 4;
-    double one[ALL], sum[ALL], next[ALL], shifted[ALL], total = 0;
-    for (int i = 0; i < ALL; i++) {
-        one[i] = exp(-(i - REACH) * (i - REACH) / (2.0 * (double)variance));
-        total += one[i];
-    }
-    for (int i = 0; i < ALL; i++) {
-        one[i] /= total;
-    }
-    memcpy(sum, one, sizeof sum);
-    for (uint32_t clients = 1; clients <= 5; clients++) {
-        memset(shifted, 0, sizeof shifted);
-        memcpy(shifted + 1, sum, sizeof sum - sizeof *sum);
-        const struct fed_privacy p = {.noise = true, .norm2 = 1, .variance = variance, .n_params = 1};
-        const double rho = fed_privacy_rho(&p, clients);
-        for (double alpha = 1.5; alpha < 12; alpha *= 2) {
-            const double d = renyi(sum, shifted, REACH, alpha);
-            assert_true(d <= alpha * rho * (1 + 1e-9));
-            assert_true(d > 0.999 * alpha / (2.0 * (double)variance * clients));
-        }
-        memset(next, 0, sizeof next);
-        for (int i = 0; i < ALL; i++) {
-            for (int j = 0; j < ALL; j++) {
-                const int at = i + j - REACH;
-                if (at >= 0 && at < ALL) {
-                    next[at] += sum[i] * one[j];
-                }
+    double one[ALL], sum[ALL], next[ALL], shifted[ALL];
+    bool beyond_one_gaussian = false;
+    for (uint64_t variance = 1; variance <= 4; variance *= 4) {
+        discrete_gaussian((double)variance, one);
+        memcpy(sum, one, sizeof sum);
+        for (uint32_t clients = 1; clients <= 5; clients++) {
+            const struct fed_privacy p = {
+                .noise = true, .norm2 = 1, .variance = variance, .n_params = 1};
+            const double rho = fed_privacy_rho(&p, clients);
+            const double plain = 0.5 / (double)(variance * clients);
+            memset(shifted, 0, sizeof shifted);
+            memcpy(shifted + 1, sum, sizeof sum - sizeof *sum);
+            for (double alpha = 1.5; alpha < 12; alpha *= 2) {
+                const double d = renyi(sum, shifted, REACH, alpha);
+                assert_true(d <= alpha * rho * (1 + 1e-9));
+                assert_true(d > 0.999 * alpha * plain);
+                beyond_one_gaussian = beyond_one_gaussian || d > alpha * plain * (1 + 1e-8);
             }
+            convolve(sum, one, next);
+            memcpy(sum, next, sizeof sum);
         }
-        memcpy(sum, next, sizeof sum);
     }
+    assert_true(beyond_one_gaussian);
+}
+
+/* V = 1, three clients, B = 9, d = 10000: tau = 10 (e^(-pi^2) + e^(-4 pi^2 / 3)) = 10 (5.172319e-5 + 1.927142e-6) = 5.365033e-4;
+ * rho = (sqrt(9 / 3) + 100 tau)^2 / 2 = (1.7320508 + 0.0536503)^2 / 2 = 1.5943643. */
+static void test_privacy__rho_by_hand(void **state)
+{
+    (void)state;
+    const struct fed_privacy p = {.noise = true, .norm2 = 9, .variance = 1, .n_params = 10000};
+    assert_true(fabs(fed_privacy_rho(&p, 3) - 1.5943643) < 1e-6);
+    assert_true(fed_privacy_rho(&p, 1) == 4.5); /* of one there is no tau */
 }
 
 /* 12 clients, 101770 parameters, clip 1, z = 1, 10 rounds, 16 bits. By hand: T = sqrt(2 (ln 2^101 + ln(101770 * 12 * 10))) =
@@ -147,6 +204,37 @@ static void test_privacy__the_plan_by_hand(void **state)
     assert_true(fabs(fed_privacy_multiplier(&p, 3) - 0.5) < 1e-4);
     assert_true(fabs(fed_privacy_rho(&p, 12) - 0.5) < 1e-3);
     assert_true(fabs(fed_privacy_rho(&p, 3) - 2) < 4e-3);
+}
+
+/* From plan to epsilon as the authors' own code has it: ddgauss_epsilon of google-research/federated (distributed_dp/
+ * accounting_utils.py), with beta = e^-18, the plan's step as gamma and its sqrt(V) steps as local_stddev, and orders as above. Two
+ * things differ: a squared norm of whole numbers is rounded down, and the conversion is that of dp-accounting 0.6.0. */
+static void test_privacy__plans_as_the_papers_own_code_counts_them(void **state)
+{
+    (void)state;
+    static const struct {
+        double clip, multiplier, expected, delta;
+        unsigned bits;
+        uint32_t clients, rounds, contributors;
+        size_t n_params;
+        double epsilon;
+    } table[] = {
+        {0.5, 1, 0.7, 1e-8, 20, 100, 1, 60, 1000, 6.630378452},
+        {4, 0.3, 1, 1e-5, 16, 12, 30, 12, 101770, 251.8132801},
+        {4, 4, 1, 1e-5, 16, 100, 30, 60, 101770, 9.233982134},
+        {1, 1, 1, 1e-5, 12, 3, 10, 2, 1000, 24.83081325},
+    };
+    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
+        struct fed_settings s = settings_of(table[i].clip, table[i].multiplier, table[i].bits);
+        struct fed_privacy p;
+        s.noise_expected = table[i].expected;
+        s.privacy_delta = table[i].delta;
+        const int err = fed_privacy_plan(&s, table[i].n_params, table[i].clients, table[i].rounds,
+                                         &p, NULL);
+        assert_int_equal(err, 0);
+        const double rho = table[i].rounds * fed_privacy_rho(&p, table[i].contributors);
+        assert_true(fabs(fed_privacy_epsilon(rho, p.delta) / table[i].epsilon - 1) < 1e-9);
+    }
 }
 
 static void test_privacy__who_is_not_expected_is_not_needed(void **state)
@@ -218,10 +306,14 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_privacy__a_published_conversion),
+        cmocka_unit_test(test_privacy__published_epsilons),
+        cmocka_unit_test(test_privacy__as_another_accountant_has_it),
         cmocka_unit_test(test_privacy__epsilon_between_the_exact_one_and_the_simple_bound),
         cmocka_unit_test(test_privacy__rounds_add_up),
         cmocka_unit_test(test_privacy__a_sum_of_discrete_gaussians_loses_no_more_than_rho),
+        cmocka_unit_test(test_privacy__rho_by_hand),
         cmocka_unit_test(test_privacy__the_plan_by_hand),
+        cmocka_unit_test(test_privacy__plans_as_the_papers_own_code_counts_them),
         cmocka_unit_test(test_privacy__who_is_not_expected_is_not_needed),
         cmocka_unit_test(test_privacy__what_does_not_fit_is_refused),
         cmocka_unit_test(test_privacy__clipping),

@@ -141,31 +141,40 @@ static void begin_statistics(struct privacy_bits *bits)
     privacy_bits_begin(bits, fill_replay, &replay);
 }
 
-/* Chi squared of 400000 samples of variance 6.25^2 ~ 39 over the values -20 .. 20, the tails together: 41 degrees of freedom,
- * mean 41, deviation 9; beyond 100 with probability below 10^-6. */
-static void test_privacy_noise__values_are_as_frequent_as_they_should_be(void **state)
+/* Chi squared of 400000 samples over the values -3 sigma .. 3 sigma, the tails together: `degrees` of freedom, deviation
+ * sqrt(2 degrees); beyond the bound with probability below 10^-6 (Laurent and Massart 2000: chi^2 - k > 2 sqrt(k x) + 2 x with
+ * probability below e^-x, x = 13.9). At variance 1 a denominator that is one off shows, at 39 (t = 7) a value that is. */
+static void check_frequencies(struct privacy_bits *bits, int variance, int reach)
 {
-    (void)state;
-    enum { SAMPLES = 400000, REACH = 20, VARIANCE = 39 };
-    struct privacy_bits bits;
-    unsigned counts[2 * REACH + 2] = {0};
+    enum { SAMPLES = 400000, MOST_VALUES = 64 };
+    const double degrees = 2 * reach + 1, bound = degrees + 2 * sqrt(degrees * 13.9) + 2 * 13.9;
+    unsigned counts[MOST_VALUES] = {0};
     double sum = 0, chi2 = 0, inside = 0;
-    begin_statistics(&bits);
     for (unsigned i = 0; i < SAMPLES; i++) {
-        const int64_t y = privacy_discrete_gaussian(&bits, VARIANCE);
-        counts[y < -REACH || y > REACH ? 2 * REACH + 1 : y + REACH]++;
+        const int64_t y = privacy_discrete_gaussian(bits, (uint64_t)variance);
+        counts[y < -reach || y > reach ? 2 * reach + 1 : y + reach]++;
     }
     for (int y = -200; y <= 200; y++) {
-        sum += exp(-y * y / (2.0 * VARIANCE));
+        sum += exp(-y * y / (2.0 * variance));
     }
-    for (int y = -REACH; y <= REACH + 1; y++) {
-        const double p = y <= REACH ? exp(-y * y / (2.0 * VARIANCE)) / sum : 1 - inside;
-        const double off = counts[y + REACH] - p * SAMPLES;
+    for (int y = -reach; y <= reach + 1; y++) {
+        const double p = y <= reach ? exp(-y * y / (2.0 * variance)) / sum : 1 - inside;
+        const double off = counts[y + reach] - p * SAMPLES;
         inside += p;
         chi2 += off * off / (p * SAMPLES);
     }
-    print_message("chi squared %.1f\n", chi2);
-    assert_true(chi2 < 100);
+    print_message("variance %d: chi squared %.1f, bound %.1f\n", variance, chi2, bound);
+    assert_true(chi2 < bound);
+}
+
+static void test_privacy_noise__values_are_as_frequent_as_they_should_be(void **state)
+{
+    (void)state;
+    struct privacy_bits bits;
+    begin_statistics(&bits);
+    check_frequencies(&bits, 1, 3);
+    check_frequencies(&bits, 2, 4);
+    check_frequencies(&bits, 39, 20);
 }
 
 /* Of small and large variances: mean within 5 of its deviations, variance too (that of a sample's square is 2 V^2). */
@@ -237,8 +246,43 @@ static void test_privacy_noise__is_added_and_stays_in_the_lane(void **state)
     for (unsigned i = 0; i < N; i++) {
         assert_true(values[i] <= 30010);
         sum += i % 2 ? 0 : values[i] + 200;
+        values[i] = i % 2 ? -30000 : 0;
+    }
+    assert_int_equal(privacy_noise_add(noise, 1, 30010, values, N), 0);
+    for (unsigned i = 0; i < N; i++) {
+        assert_true(values[i] >= -30010 && values[i] < 1000);
     }
     assert_true(fabs(sum) < 5 * 100 * sqrt(N / 2.0));
+    privacy_noise_free(noise);
+}
+
+static unsigned fills_left = UINT32_MAX;
+
+int __real_secret_rng_fill(struct secret_rng *rng, void *out, size_t size);
+int __wrap_secret_rng_fill(struct secret_rng *rng, void *out, size_t size);
+int __wrap_secret_rng_fill(struct secret_rng *rng, void *out, size_t size)
+{
+    return fills_left-- == 0 ? CAIRN_ERR_NO_ENTROPY : __real_secret_rng_fill(rng, out, size);
+}
+
+/* Some of the values have noise by then: none of them may be sent. */
+static void test_privacy_noise__without_randomness_nothing_is_left_to_send(void **state)
+{
+    (void)state;
+    struct privacy_noise *noise;
+    int32_t values[N];
+    assert_int_equal(privacy_noise_new(1000, &noise), 0);
+    for (unsigned fills = 0; fills < 9; fills += 4) {
+        for (unsigned i = 0; i < N; i++) {
+            values[i] = 77;
+        }
+        fills_left = fills;
+        assert_int_equal(privacy_noise_add(noise, 0, 32767, values, N), CAIRN_ERR_NO_ENTROPY);
+        fills_left = UINT32_MAX;
+        for (unsigned i = 0; i < N; i++) {
+            assert_int_equal(values[i], 0);
+        }
+    }
     privacy_noise_free(noise);
 }
 
@@ -272,6 +316,7 @@ int main(void)
         cmocka_unit_test(test_privacy_noise__mean_and_variance),
         cmocka_unit_test(test_privacy_noise__a_frame_has_the_same_noise_again_and_no_other_has),
         cmocka_unit_test(test_privacy_noise__is_added_and_stays_in_the_lane),
+        cmocka_unit_test(test_privacy_noise__without_randomness_nothing_is_left_to_send),
         cmocka_unit_test(test_privacy_noise__without_randomness_it_ends_and_says_so),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
