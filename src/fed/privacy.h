@@ -16,7 +16,7 @@
  *               B = floor(s^2 + d/4 + 6 (s + sqrt(d)/2)),
  *             which happens with probability below e^-18, towards zero instead: that never lengthens a vector.
  *             So what any client sends, before noise, has a squared norm of at most B, without exception and whatever
- *             became of the floats before.
+ *             became of the floats before. (Of one update: a client that is started anew in mid-round sits out the rest.)
  *   add       to each value a discrete Gaussian of variance V = ceil(z^2 B / e) (privacy_noise.h)
  *
  * The sum of m clients has noise of variance m V: with the expected contributors z times the longest that one client can

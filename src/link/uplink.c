@@ -154,6 +154,7 @@ static enum uplink_verdict go_on(struct uplink *up, long long named, uint32_t *n
         return UPLINK_FLYING;
     }
     *next = (uint32_t)named;
+    up->elsewhere = asked || up->flight.x.status == 409;
     up->lost = false;
     up->frames = 0;
     return UPLINK_NEXT;

@@ -25,6 +25,7 @@ struct uplink {
     bool asks;         /* what flies asks for room */
     bool full;         /* the parent had no room when it was last heard */
     bool lost;         /* the parent has yet to say where to go on */
+    bool elsewhere;    /* the last *next did not come of taking a batch: the parent had frames, or lost some */
     struct buf batch;  /* what flies, or is to fly again: header, frames */
     uint32_t first;    /* of the batch */
     uint32_t frames;   /* in it; 0 = there is none */

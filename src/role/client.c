@@ -105,6 +105,7 @@ struct client {
     struct flight fetch;
     struct backoff fetch_backoff;
     bool sits_out;      /* this round's update was refused: contribute nothing */
+    bool newcomer;      /* of its rounds this is the first: another process may have sent some of it */
     uint64_t samples;   /* behind this round's update */
     uint32_t next;      /* frame to send */
     uint32_t counted;   /* frames whose saturated values are counted */
@@ -302,6 +303,22 @@ static void sit_out(struct client *c, const struct cairn_problem *why)
     log_line(LOG_ERROR, "round %u: sits out", (unsigned)c->round);
 }
 
+/* The parent has frames up to `next`. Where a process before this one may have sent them, there is another update behind them, with
+ * other noise, and all that a client sends in a round is to be no longer than noise is counted for. */
+static void leave_rest(struct client *c, uint32_t sent, uint32_t next)
+{
+    struct cairn_problem why = {0};
+    if (c->noise == NULL || !c->newcomer || c->sits_out || next <= sent) {
+        return;
+    }
+    problem_set(&why, CAIRN_ERR_REFUSED, NULL,
+                "frames %u to %u may have been sent before this client was started anew: with "
+                "privacy noise an update is sent by one process or not to its end",
+                (unsigned)sent, (unsigned)(next - 1));
+    sit_out(c, &why);
+    c->ahead.frames = 0;
+}
+
 /* ---- the model ---- */
 
 static void take_weights(struct client *c, const struct wire_model *m)
@@ -346,6 +363,7 @@ static void begin_round(struct client *c, const struct wire_model *m,
     settle(c); /* with the steps of the round that was sent, before they are overwritten */
     c->fetch_ns = clock_now_ns(c->host->clock);
     memcpy(c->steps, m->steps, c->trainer->shape->n_tensors * sizeof *c->steps);
+    c->newcomer = c->round == 0;
     c->round = m->round;
     c->quantiser = (struct quantiser){.shape = c->trainer->shape,
                                       .steps = c->steps,
@@ -374,7 +392,8 @@ static void begin_round(struct client *c, const struct wire_model *m,
     c->trouble[0] = '\0';
     pthread_mutex_unlock(&c->lock);
     if (takes_part(c)) {
-        set_state(c, CLIENT_FETCHING);
+        leave_rest(c, 0, m->next_frame);
+        set_state(c, c->sits_out ? CLIENT_SENDING : CLIENT_FETCHING);
         return;
     }
     c->sits_out = true;
@@ -598,8 +617,11 @@ static int make_private(struct client *c, struct cairn_problem *why)
     if (integers_norm(c) > c->privacy.norm2) {
         c->quantiser.toward_zero = true;
         if (integers_norm(c) > c->privacy.norm2) {
-            return problem_set(why, CAIRN_ERR_BUG, NULL,
-                               "an update is longer than privacy.clip_norm after clipping");
+            return problem_set(why, CAIRN_ERR_TRAINER,
+                               "raise privacy.clip_norm, or train smaller weights",
+                               "the update is longer than privacy.clip_norm %g after clipping: "
+                               "float32 has no finer weights of that size",
+                               c->assignment->settings.clip_norm);
         }
     }
     const int err = privacy_noise_begin(c->noise);
@@ -785,6 +807,9 @@ static uint64_t send_frames(struct client *c)
             build_meanwhile(c);
             return UINT64_MAX;
         case UPLINK_NEXT:
+            if (c->uplink.elsewhere) {
+                leave_rest(c, c->next, next);
+            }
             c->next = next;
             break;
         case UPLINK_IDLE:

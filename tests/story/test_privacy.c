@@ -12,6 +12,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "federation.h"
@@ -48,6 +49,7 @@ static const char *config_of(const char *profile, unsigned rounds, const char *p
              "{\"experiment\": \"privacy\", \"seed\": 7, \"privacy\": {%s},"
              " \"encryption\": {\"profile\": \"%s\"},"
              " \"round\": {\"frame_params\": 4096, \"deadline_s\": 60, \"privacy_floor\": 2},"
+             " \"server\": {\"batch_bytes\": 393216},"
              " \"aggregator\": {\"iteration\": %u, \"ip\": \"10.0.0.1\"},"
              " \"others\": {"
              "  \"10.0.0.2\": {\"type\": \"switch\", \"receive\": [\"10.0.0.3\", \"10.0.0.4\"],"
@@ -179,12 +181,170 @@ static void test_privacy__epsilon_counts_who_was_there(void **state)
     }
 }
 
+/* Contributors of the first and of the last frames of a round. */
+static void ends_of_round(int round, int *first, int *last)
+{
+    char path[160];
+    snprintf(path, sizeof path, "%s/runs/privacy/rounds.jsonl", folder);
+    FILE *file = fopen(path, "r");
+    assert_non_null(file);
+    for (int i = 0; i < round; i++) {
+        json_t *line = json_loadf(file, JSON_DISABLE_EOF_CHECK, NULL);
+        const json_t *frames = json_object_get(line, "frames");
+        const size_t n = json_array_size(frames);
+        *first = (int)json_get_int(json_array_get(frames, 0), "contributors", 0);
+        *last = (int)json_get_int(json_array_get(frames, n - 1), "contributors", 0);
+        json_decref(line);
+    }
+    fclose(file);
+}
+
+/* Between weights of 2^17 float32 has steps of 2^-6, and what is rounded to them after clipping is longer than before. Two clients
+ * have fewer samples than the third, which makes theirs shorter; the third sends nothing. */
+static void test_privacy__what_is_too_long_is_not_sent(void **state)
+{
+    (void)state;
+    static float large[PARAMS];
+    struct model_shape shape = {0};
+    struct federation_options options =
+        options_for(config_of("none", 1, "\"clip_norm\": 2.5, \"noise_multiplier\": 1"));
+    char path[160];
+    for (size_t i = 0; i < PARAMS; i++) {
+        large[i] = 0x1p17F;
+    }
+    snprintf(path, sizeof path, "%s/large.safetensors", folder);
+    assert_int_equal(made_up_shape(PARAMS, &shape), 0);
+    assert_int_equal(safetensors_write(path, &shape, large, NULL), 0);
+    model_shape_release(&shape);
+    options.init = path;
+    struct federation *f = federation_new(&options);
+    json_t *summary = run_to_the_end(f);
+    const double epsilon = json_get_number(json_object_get(summary, "privacy"), "epsilon", -1);
+    assert_true(fabs(epsilon - fed_privacy_epsilon(0.75, 1e-5)) < 0.01);
+    json_decref(summary);
+    federation_free(f);
+    int first = 0, last = 0;
+    ends_of_round(1, &first, &last);
+    assert_int_equal(first, 2);
+    assert_int_equal(last, 2);
+}
+
+/* Node 4 is 10.0.0.5. Batches that get through: its first alone, its own, everybody's first, everybody's. */
+enum passing { NONE, ITS_FIRST, ITS_OWN, FIRSTS, ALL };
+
+static bool let_pass(void *ctx, const struct http_exchange *x)
+{
+    const enum passing passing = *(const enum passing *)ctx;
+    const bool its = strstr(x->path, "origin=4&") != NULL;
+    const bool first = strstr(x->path, "first=0") != NULL;
+    return strstr(x->path, "/receive") == NULL || passing == ALL || (its && passing == ITS_OWN) ||
+           (first && (passing == FIRSTS || (its && passing == ITS_FIRST)));
+}
+
+static void let(struct federation *f, enum passing *passing, enum passing now)
+{
+    *passing = now;
+    for (unsigned i = 0; i < 150; i++) { /* 15 s */
+        federation_turns(f, 5);
+        federation_advance(f, 0.1);
+    }
+}
+
+/* A client that was started anew in mid-upload would go on with another update and other noise, and what it has sent in all could
+ * be longer than what noise was counted for. So it takes part up to there, and again in the next round. With nothing sent,
+ * or without noise, it takes part as ever. */
+static void test_privacy__one_update_a_round_comes_from_one_process(void **state)
+{
+    (void)state;
+    static const char noise[] = "\"clip_norm\": 2.5, \"noise_multiplier\": 1";
+    static const struct {
+        const char *profile, *privacy;
+        size_t n_params;
+        enum passing before, after;
+        int last;
+    } cases[] = {
+        {"none", noise, 15 * PARAMS, ITS_FIRST, ITS_OWN, 2}, /* two batches, and nothing is opened yet */
+        {"seal-ckks", noise, PARAMS, FIRSTS, ALL, 2}, /* five batches, of which one is opened */
+        {"none", noise, 15 * PARAMS, NONE, ITS_OWN, 3},
+        {"none", "\"clip_norm\": 2.5", 15 * PARAMS, ITS_FIRST, ITS_OWN, 3},
+    };
+    for (unsigned c = 0; c < 4; c++) {
+        enum passing passing = NONE;
+        int first = 0, last = 0;
+        struct federation_options options = options_for(config_of(cases[c].profile, 2, cases[c].privacy));
+        options.n_params = cases[c].n_params;
+        options.deliver = let_pass;
+        options.ctx = &passing;
+        struct federation *f = federation_new(&options);
+        let(f, &passing, cases[c].before);
+        federation_restart(f, "10.0.0.5:5000");
+        if (cases[c].before == FIRSTS) { /* who then tells everybody to go on behind them */
+            federation_restart(f, "10.0.0.1:5000");
+        }
+        let(f, &passing, cases[c].after);
+        passing = ALL;
+        json_decref(run_to_the_end(f));
+        federation_free(f);
+        ends_of_round(1, &first, &last);
+        print_message("case %u: %d, %d\n", c, first, last);
+        assert_int_equal(first, 3);
+        assert_int_equal(last, cases[c].last);
+        ends_of_round(2, &first, &last);
+        assert_int_equal(first, 3);
+        assert_int_equal(last, 3);
+    }
+}
+
+/* The answer to the first batch of 10.0.0.5 in this round gets lost, once. */
+static void lose_an_answer(void *ctx, const struct http_exchange *x)
+{
+    unsigned *round = ctx;
+    char batch[64];
+    snprintf(batch, sizeof batch, "round=%u&origin=4&first=0", *round);
+    if (strstr(x->path, "/receive") == NULL || strstr(x->path, batch) == NULL) {
+        return;
+    }
+    struct http_exchange *answered = (struct http_exchange *)(uintptr_t)x;
+    buf_release(&answered->answer);
+    answered->error = CAIRN_ERR_NETWORK;
+    answered->status = 0;
+    snprintf(answered->what, sizeof answered->what, "%.80s: the answer was lost", x->address);
+    *round = 0;
+}
+
+/* Told that its frames are there already, a client of one round's standing cannot know whose they are. Later it can. */
+static void test_privacy__frames_that_are_there_are_anothers_in_a_first_round_only(void **state)
+{
+    (void)state;
+    for (unsigned round = 1; round <= 2; round++) {
+        unsigned losing = round;
+        struct federation_options options =
+            options_for(config_of("none", 2, "\"clip_norm\": 2.5, \"noise_multiplier\": 1"));
+        options.n_params = 15 * PARAMS;
+        options.answered = lose_an_answer;
+        options.ctx = &losing;
+        struct federation *f = federation_new(&options);
+        json_decref(run_to_the_end(f));
+        federation_free(f);
+        assert_int_equal(losing, 0);
+        for (unsigned r = 1; r <= 2; r++) {
+            int first = 0, last = 0;
+            ends_of_round((int)r, &first, &last);
+            assert_int_equal(first, 3);
+            assert_int_equal(last, r == 1 && round == 1 ? 2 : 3);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_privacy__clipped_updates_make_the_recomputed_model),
         cmocka_unit_test(test_privacy__noise_is_as_large_as_it_should_be),
         cmocka_unit_test(test_privacy__epsilon_counts_who_was_there),
+        cmocka_unit_test(test_privacy__what_is_too_long_is_not_sent),
+        cmocka_unit_test(test_privacy__one_update_a_round_comes_from_one_process),
+        cmocka_unit_test(test_privacy__frames_that_are_there_are_anothers_in_a_first_round_only),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }
