@@ -16,8 +16,11 @@
  *   fedadagrad  v <- v + D^2                                /  x <- x + lr m / (sqrt(v) + tau)
  *
  * m begins at 0, v at tau^2; nothing is corrected for that beginning.
- * Sources: fedavgm: Hsu, Qi and Brown, arXiv 1909.06335. The last three: Reddi et al., "Adaptive Federated
- * Optimization", ICLR 2021, Algorithm 2, with the v_{-1} >= tau^2 that it asks for.
+ * Sources: fedavgm: Hsu, Qi and Brown, arXiv 1909.06335, with the server's rate of Reddi et al. The last three: Reddi et al.,
+ * "Adaptive Federated Optimization", ICLR 2021, Algorithm 2, with the v_{-1} >= tau^2 that it asks for; there fedadagrad's
+ * beta1 is 0, which is its default here. Programs differ in the beginning: in Flower 1.42 and in the authors' own experiments
+ * (google-research/federated) v begins at 0, and both correct fedadam's rate by sqrt(1 - beta2^t) / (1 - beta1^t), as Kingma and
+ * Ba do, Flower with t + 1 for t.
  *
  * Worked in double, in this order of operations, and kept as float: the same bits on every machine, in any cut into
  * runs. With lr = 1 fedavg has those of quantiser_apply. An element whose frame was not opened keeps
