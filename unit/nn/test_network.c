@@ -219,6 +219,60 @@ static void test_network__gradients_match_finite_differences(void **state)
     }
 }
 
+/* Loss and mu/2 |w - anchor|^2 of FedProx's equation 2, at the network's parameters. */
+static double proximal_objective(struct network *net, struct network_targets targets, size_t n,
+                                 size_t n_params, float mu, const float *anchor)
+{
+    double squares = 0;
+    for (size_t i = 0; i < n_params; i++) {
+        const double off = (double)network_params(net)[i] - (double)anchor[i];
+        squares += off * off;
+    }
+    return network_forward(net, targets, n, NULL) / (double)n + (double)mu / 2 * squares;
+}
+
+/* At rate 1 and without momentum a step is the gradient; tolerances as above. */
+static void test_network__a_proximal_step_is_the_gradient_of_its_objective(void **state)
+{
+    enum { ROWS = 12, PARAMS = 5 * 8 + 8 + 8 * 3 + 3 };
+    static const size_t sizes[] = {5, 8, 3};
+    const float h = 0x1p-11F;
+    float anchor[PARAMS], start[PARAMS], step[PARAMS];
+    uint8_t labels[ROWS];
+    struct replay_rng rng;
+    size_t off = 0;
+
+    (void)state;
+    print_message("seed 6\n");
+    replay_init(&rng, "test", 6, 0, 0);
+    struct network *net = new_net(sizes, 3, ROWS);
+    const struct network_targets targets = classes_of(labels);
+    const struct network_step prox = {1.0F, 0.0F, 2.0F, anchor};
+    fill_batch(net, &rng, 5, ROWS, 3, labels);
+    for (size_t i = 0; i < PARAMS; i++) {
+        start[i] = replay_float(&rng) - 0.5F;
+        anchor[i] = replay_float(&rng) - 0.5F;
+    }
+    memcpy(network_params(net), start, sizeof start);
+    (void)network_train_batch(net, targets, ROWS, &prox);
+    for (size_t i = 0; i < PARAMS; i++) {
+        step[i] = start[i] - network_params(net)[i];
+    }
+    memcpy(network_params(net), start, sizeof start);
+    for (size_t i = 0; i < PARAMS; i++) {
+        double side[2];
+        for (int k = 0; k < 2; k++) {
+            network_params(net)[i] = start[i] + (k == 0 ? h : -h);
+            side[k] = proximal_objective(net, targets, ROWS, PARAMS, prox.proximal_mu, anchor);
+        }
+        network_params(net)[i] = start[i];
+        const double expected = (side[0] - side[1]) / (2.0 * (double)h);
+        off += fabs(expected - (double)step[i]) > 1e-3 * (1.0 + fabs(expected));
+    }
+    assert_true(off <= PARAMS / 20);
+    network_free(net);
+}
+
 static void test_network__gradients_of_regressions(void **state)
 {
     static const size_t classes[] = {6, 4}, one[] = {6, 1};
@@ -523,6 +577,7 @@ int main(void)
         cmocka_unit_test(test_network__large_outputs_do_not_overflow),
         cmocka_unit_test(test_network__divergence_shows_in_the_loss),
         cmocka_unit_test(test_network__gradients_match_finite_differences),
+        cmocka_unit_test(test_network__a_proximal_step_is_the_gradient_of_its_objective),
         cmocka_unit_test(test_network__gradients_of_regressions),
         cmocka_unit_test(test_network__gradients_of_a_cnn),
         cmocka_unit_test(test_network__cnn_forward_by_hand),
