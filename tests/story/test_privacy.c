@@ -21,6 +21,7 @@
 #include "privacy.h"
 #include "recompute.h"
 #include "safetensors.h"
+#include "sampling.h"
 
 enum { PARAMS = 20000, CLIENTS = 3, SAMPLES = 10 + 11 + 12, MOST_SAMPLES = 12 };
 
@@ -62,6 +63,16 @@ static const char *config_of(const char *profile, unsigned rounds, const char *p
              "   \"send\": \"10.0.0.1\", \"ip\": \"10.0.0.5\"}}}",
              privacy, profile, rounds);
     return config;
+}
+
+/* The same with round.fraction, and a seed by which the second client is chosen most often. */
+static const char *with_fraction(const char *config)
+{
+    static char text[2048 + 32];
+    const char *at = strstr(config, "\"frame_params\"");
+    snprintf(text, sizeof text, "%.*s\"fraction\": 0.6, %s", (int)(at - config), config, at);
+    strstr(text, "\"seed\": ")[strlen("\"seed\": ")] = '6';
+    return text;
 }
 
 static struct federation_options options_for(const char *config)
@@ -181,6 +192,35 @@ static void test_privacy__epsilon_counts_who_was_there(void **state)
     }
 }
 
+/* Two of three take part in a round, as everybody knows: what counts is who was chosen most often, and nothing is made of the
+ * others not knowing it. */
+static void test_privacy__epsilon_is_that_of_the_client_chosen_most_often(void **state)
+{
+    (void)state;
+    enum { ROUNDS = 7 };
+    struct federation_options options =
+        options_for(config_of("none", ROUNDS, "\"clip_norm\": 2.5, \"noise_multiplier\": 1"));
+    options.config = with_fraction(options.config);
+    struct federation *f = federation_new(&options);
+    const struct fed_settings *s = &federation_config(f)->settings;
+    unsigned times[CLIENTS] = {0};
+    for (unsigned round = 1; round <= ROUNDS; round++) {
+        struct fed_sample sample;
+        fed_sample_choose(s, CLIENTS, round, &sample);
+        assert_int_equal(sample.size, 2);
+        for (unsigned k = 0; k < CLIENTS; k++) {
+            times[k] += fed_sample_has(&sample, k);
+        }
+    }
+    /* else this seed shows little */
+    assert_true(times[1] > times[0] && times[1] > times[2] && times[1] < ROUNDS);
+    json_t *summary = run_to_the_end(f);
+    const double epsilon = json_get_number(json_object_get(summary, "privacy"), "epsilon", 0);
+    assert_true(fabs(epsilon - fed_privacy_epsilon(times[1] * 0.5, 1e-5)) < 0.01);
+    json_decref(summary);
+    federation_free(f);
+}
+
 /* Contributors of the first and of the last frames of a round. */
 static void ends_of_round(int round, int *first, int *last)
 {
@@ -263,15 +303,16 @@ static void test_privacy__one_update_a_round_comes_from_one_process(void **state
         enum passing before, after;
         int last;
     } cases[] = {
-        {"none", noise, 15 * PARAMS, ITS_FIRST, ITS_OWN, 2}, /* two batches, and nothing is opened yet */
-        {"seal-ckks", noise, PARAMS, FIRSTS, ALL, 2}, /* five batches, of which one is opened */
+        {"none", noise, 15 * PARAMS, ITS_FIRST, ITS_OWN, 2}, /* two batches, nothing is opened */
+        {"seal-ckks", noise, PARAMS, FIRSTS, ALL, 2},        /* five batches, one is opened */
         {"none", noise, 15 * PARAMS, NONE, ITS_OWN, 3},
         {"none", "\"clip_norm\": 2.5", 15 * PARAMS, ITS_FIRST, ITS_OWN, 3},
     };
     for (unsigned c = 0; c < 4; c++) {
         enum passing passing = NONE;
         int first = 0, last = 0;
-        struct federation_options options = options_for(config_of(cases[c].profile, 2, cases[c].privacy));
+        struct federation_options options =
+            options_for(config_of(cases[c].profile, 2, cases[c].privacy));
         options.n_params = cases[c].n_params;
         options.deliver = let_pass;
         options.ctx = &passing;
@@ -342,6 +383,7 @@ int main(void)
         cmocka_unit_test(test_privacy__clipped_updates_make_the_recomputed_model),
         cmocka_unit_test(test_privacy__noise_is_as_large_as_it_should_be),
         cmocka_unit_test(test_privacy__epsilon_counts_who_was_there),
+        cmocka_unit_test(test_privacy__epsilon_is_that_of_the_client_chosen_most_often),
         cmocka_unit_test(test_privacy__what_is_too_long_is_not_sent),
         cmocka_unit_test(test_privacy__one_update_a_round_comes_from_one_process),
         cmocka_unit_test(test_privacy__frames_that_are_there_are_anothers_in_a_first_round_only),
