@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Accuracy on MNIST after each round: grids of 8 and 16 bits beside plain float32, and uneven data with three strategies.
+"""Accuracy on MNIST after each round: grids of 8 and 16 bits beside plain float32, uneven data with all strategies, and
+privacy noise with the epsilon that it comes to.
 
     accuracy.py            everything, as Markdown: the tables of docs/accuracy.md
     accuracy.py --check    the first table only; fails when a grid ends more than 0.2 points away from float32
@@ -17,18 +18,19 @@ BIN = os.path.abspath(os.environ.get("CAIRN_BIN", "build/release/cairn"))
 FLOAT = os.path.abspath(os.environ.get("CAIRN_FLOAT_FEDAVG", "build/release/tests/accuracy/float_fedavg"))
 DATA = os.path.abspath(os.environ.get("CAIRN_DATA", "data"))
 CLIENTS = 8
+MANY_CLIENTS = 32
 ROUNDS = 10
 ALLOWED = 0.002
 UNEVEN = {"data": {"partition": "dirichlet", "alpha": 0.1, "min_samples": 100}}
 
 
-def make_config(**sections):
-    """CLIENTS under one switch, with a learning rate for one epoch a round."""
+def make_config(n_clients=CLIENTS, **sections):
+    """Clients under one switch, with a learning rate for one epoch a round."""
     net = "127.61.7"
-    clients = [f"{net}.{3 + k}" for k in range(CLIENTS)]
+    clients = [f"{net}.{3 + k}" for k in range(n_clients)]
     others = {f"{net}.2": {"type": "switch", "receive": clients, "send": f"{net}.1", "ip": f"{net}.2", "dumb": False}}
     for k, address in enumerate(clients):
-        others[address] = {"type": "client", "client_number": CLIENTS, "index": k, "send": f"{net}.2", "ip": address}
+        others[address] = {"type": "client", "client_number": n_clients, "index": k, "send": f"{net}.2", "ip": address}
     config = {"aggregator": {"iteration": ROUNDS, "ip": f"{net}.1"}, "others": others, "experiment": "accuracy", "seed": 1,
               "train": {"learning_rate": 0.05}}
     for name, section in sections.items():
@@ -43,14 +45,28 @@ def write(folder, config):
     return path
 
 
-def run_cairn(config):
+def ask_cairn(folder, *arguments):
+    done = subprocess.run([BIN, *arguments, "--json", "--data-dir", DATA], cwd=folder, capture_output=True, text=True)
+    if done.returncode != 0:
+        sys.exit(f"accuracy: cairn {arguments[0]} ended with {done.returncode}: {done.stderr}{done.stdout}")
+    return done.stdout
+
+
+def run_rounds(config):
+    """The lines of rounds.jsonl."""
     with tempfile.TemporaryDirectory() as folder:
-        done = subprocess.run([BIN, "run", write(folder, config), "--json", "--data-dir", DATA], cwd=folder,
-                              capture_output=True, text=True)
-        if done.returncode != 0:
-            sys.exit(f"accuracy: cairn run ended with {done.returncode}: {done.stderr}{done.stdout}")
+        ask_cairn(folder, "run", write(folder, config))
         with open(os.path.join(folder, "runs/accuracy/rounds.jsonl")) as lines:
-            return [json.loads(line)["accuracy"] for line in lines]
+            return [json.loads(line) for line in lines]
+
+
+def run_cairn(config):
+    return [line["accuracy"] for line in run_rounds(config)]
+
+
+def rows_of_clients(config):
+    with tempfile.TemporaryDirectory() as folder:
+        return [share["samples"] for share in json.loads(ask_cairn(folder, "check", write(folder, config)))["shares"]]
 
 
 def run_float(config):
@@ -82,12 +98,31 @@ def worst_gap(curves):
     return max(abs(a - last[0]) for a in last)
 
 
-def strategies():
-    return {
-        "FedAvg": run_cairn(make_config(**UNEVEN)),
-        "FedProx, mu 0.1": run_cairn(make_config(train={"proximal_mu": 0.1}, **UNEVEN)),
-        "FedAdam, rate 0.01": run_cairn(make_config(strategy={"name": "fedadam", "learning_rate": 0.01}, **UNEVEN)),
-    }
+def compare_strategies():
+    """With their defaults; FedProx, which has none, with three weights."""
+    curves = {"FedAvg": run_cairn(make_config(**UNEVEN))}
+    for mu in (0.001, 0.01, 0.1):
+        curves[f"FedProx, mu {mu}"] = run_cairn(make_config(train={"proximal_mu": mu}, **UNEVEN))
+    for name in ("FedAvgM", "FedAdam", "FedYogi", "FedAdagrad"):
+        curves[name] = run_cairn(make_config(strategy={"name": name.lower()}, **UNEVEN))
+    return curves
+
+
+def compare_noise():
+    """Of each client's whole update, clipped to a length of 1."""
+    few = {"data": {"partition": "iid"}}
+    many = {"n_clients": MANY_CLIENTS, "model": {"type": "logistic"}, **few}
+    curves = {}
+    for name, where, privacy in (
+            (f"logistic, {MANY_CLIENTS} clients", many, {}),
+            (f"logistic, {MANY_CLIENTS} clients, clipped", many, {"clip_norm": 1}),
+            (f"logistic, {MANY_CLIENTS} clients, noise 1", many, {"clip_norm": 1, "noise_multiplier": 1}),
+            (f"logistic, {MANY_CLIENTS} clients, noise 2", many, {"clip_norm": 1, "noise_multiplier": 2}),
+            (f"784-128-10, {CLIENTS} clients, noise 1", few, {"clip_norm": 1, "noise_multiplier": 1})):
+        lines = run_rounds(make_config(privacy=privacy, **where))
+        told = f", epsilon {lines[-1]['epsilon']:.2f}" if "epsilon" in lines[-1] else ""
+        curves[name + told] = [line["accuracy"] for line in lines]
+    return curves
 
 
 def main():
@@ -101,7 +136,9 @@ def main():
     if gap > ALLOWED:
         sys.exit("accuracy: a grid is too far off")
     if not check:
-        print_table(f"{CLIENTS} clients, Dirichlet(0.1) by label, at least 100 rows each", strategies())
+        rows = rows_of_clients(make_config(**UNEVEN))
+        print_table(f"{CLIENTS} clients, Dirichlet(0.1) by label, {min(rows)} to {max(rows)} rows each", compare_strategies())
+        print_table("Privacy noise, epsilon at delta 1e-5", compare_noise())
 
 
 if __name__ == "__main__":
