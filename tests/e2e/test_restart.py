@@ -114,7 +114,7 @@ class Restart(DisturbedCase):
         moments = random.Random(seed)
         for _ in range(6):
             b.start_agg()
-            until("the aggregator listens", lambda: cairn.listens(self.root))
+            until("the aggregator listens, or is through", lambda: cairn.listens(self.root) or b.agg.poll() is not None)
             time.sleep(0.1 + moments.random())
             if b.agg.poll() is not None:
                 break
