@@ -6,6 +6,7 @@
  * multiply-add). Below are additions, multiplications, divisions and one square root, each of
  * which IEEE 754 rounds in one way only; cairn is compiled with contraction off.
  */
+#include <endian.h>
 #include <math.h>
 #include <string.h>
 
@@ -15,17 +16,22 @@
 #include "le.h"
 #include "replay.h"
 
-enum { BLOCK = 64, PURPOSE = 32 };
+enum { BLOCK = 64, WORDS = BLOCK / 4, PURPOSE = 32 };
 
 _Static_assert(sizeof((struct replay_rng *)0)->bytes % BLOCK == 0, "whole blocks");
 
-static void refill(struct replay_rng *rng)
+/* The next n bytes of keystream, whole blocks. */
+static void draw(struct replay_rng *rng, void *out, size_t n)
 {
     static const uint8_t nonce[crypto_stream_chacha20_NONCEBYTES];
-    memset(rng->bytes, 0, sizeof rng->bytes);
-    (void)crypto_stream_chacha20_xor_ic(rng->bytes, rng->bytes, sizeof rng->bytes, nonce,
-                                        rng->block, rng->key);
-    rng->block += sizeof rng->bytes / BLOCK;
+    memset(out, 0, n);
+    (void)crypto_stream_chacha20_xor_ic(out, out, n, nonce, rng->block, rng->key);
+    rng->block += n / BLOCK;
+}
+
+static void refill(struct replay_rng *rng)
+{
+    draw(rng, rng->bytes, sizeof rng->bytes);
     rng->used = 0;
 }
 
@@ -49,7 +55,6 @@ void replay_init(struct replay_rng *rng, const char *purpose, uint64_t seed, uin
 
 void replay_seek(struct replay_rng *rng, uint64_t word)
 {
-    enum { WORDS = BLOCK / 4 };
     rng->block = word / WORDS;
     refill(rng);
     rng->used = (size_t)(word % WORDS) * 4;
@@ -65,20 +70,27 @@ uint32_t replay_u32(struct replay_rng *rng)
     return v;
 }
 
+/* Words from what is in the buffer, at most n. @return how many */
+static size_t take_words(struct replay_rng *rng, uint32_t *out, size_t n)
+{
+    const size_t here = (sizeof rng->bytes - rng->used) / 4, take = n < here ? n : here;
+    memcpy(out, rng->bytes + rng->used, 4 * take);
+    rng->used += 4 * take;
+    return take;
+}
+
 void replay_words(struct replay_rng *rng, uint32_t *out, size_t n)
 {
-    while (n > 0) {
-        if (rng->used == sizeof rng->bytes) {
-            refill(rng);
-        }
-        const size_t here = (sizeof rng->bytes - rng->used) / 4;
-        const size_t take = n < here ? n : here;
-        for (size_t i = 0; i < take; i++) {
-            out[i] = le_get32(rng->bytes + rng->used + 4 * i);
-        }
-        rng->used += 4 * take;
-        out += take;
-        n -= take;
+    size_t at = take_words(rng, out, n);
+    const size_t whole = (n - at) / WORDS * WORDS; /* past the buffer */
+    draw(rng, out + at, 4 * whole);
+    at += whole;
+    if (at < n) {
+        refill(rng);
+        at += take_words(rng, out + at, n - at);
+    }
+    for (size_t i = 0; i < n; i++) {
+        out[i] = le32toh(out[i]);
     }
 }
 
