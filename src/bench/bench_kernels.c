@@ -15,7 +15,7 @@
 #include "ring.h"
 #include "sizes.h"
 
-enum { N = RING_DEGREE, MOST_LANES = 4, MOST_BYTES = 8 * N };
+enum { N = RING_DEGREE, MOST_LANES = 4, MOST_BYTES = 8 * N, LIMIT = 32767 /* 16 bits */ };
 
 /* Inputs and outputs of all slots: so that two runs can be compared as a whole. */
 struct arrays {
@@ -30,6 +30,8 @@ struct arrays {
     int64_t digits[MOST_LANES * N];
     int32_t values[MOST_LANES * N]; /* digits of a sum */
     int32_t noise[N];
+    float floats[N];     /* in [-1, 1) */
+    uint32_t random[N];
     int32_t samples[N];
     uint8_t bytes[MOST_BYTES]; /* random */
     uint8_t packed[MOST_BYTES];
@@ -72,7 +74,10 @@ struct constants {
     X(crt_centred, ops->crt_centred(w->out, w->residues[0], w->residues[1], N, k->crt))            \
     X(open_step, w->returned[0] = ops->open_step(w->opened, w->fields, w->factors, N, &k->step))   \
     X(open_plain, w->returned[0] = ops->open_plain(w->opened, w->fields, k->bits0, w->factors,     \
-                                                   k->bits1, N, k->plain.t, UINT64_MAX / 4))
+                                                   k->bits1, N, k->plain.t, UINT64_MAX / 4))       \
+    X(round_randomly, w->returned[0] = ops->round_randomly(w->samples, w->floats, w->random, N,    \
+                                                           LIMIT, LIMIT))                          \
+    X(take_off, ops->take_off(w->floats, w->noise, N, 1.0 / LIMIT))
 
 typedef void slot_fn(const struct kern_ops *ops, struct arrays *w, const struct constants *k);
 
@@ -157,6 +162,8 @@ static void fill(struct arrays *w, const struct constants *k, const struct kern_
         w->residues[1][i] = residue(x, k->crt->q2);
         w->plain_words[i] = balanced(&rng, (k->plain.t - 1) / 2);
         w->noise[i] = (int32_t)balanced(&rng, 21); /* CBD21 reaches 21 */
+        w->floats[i] = 2 * replay_float(&rng) - 1;
+        w->random[i] = replay_u32(&rng);
     }
     for (size_t i = 0; i < k->count; i++) {
         w->values[i] = (int32_t)balanced(&rng, k->lanes.digit_half);

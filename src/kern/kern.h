@@ -207,6 +207,22 @@ struct kern_ops {
     uint64_t (*open_plain)(int64_t *message, const uint64_t *c0, unsigned bits0,
                            const uint64_t *product, unsigned bits1, size_t n, uint64_t t,
                            uint64_t limit);
+
+    /**
+     * Values to whole numbers, at random up or down. Any n, any alignment.
+     * Computes  out[i] = floor(values[i] scale + words[i] / 2^32), clamped to [-limit, limit]; in
+     *           double, the product and the sum rounded one after the other
+     * Time      also depends on which values are subnormal, on processors that are slow with those
+     * @param values  finite
+     * @param scale   finite
+     * @param limit   1 .. 2^24 - 1
+     * @return how many were clamped
+     */
+    size_t (*round_randomly)(int32_t *out, const float *values, const uint32_t *words, size_t n,
+                             double scale, int32_t limit);
+    /** values[i] = values[i] - whole[i] unit; in double, the product, the difference and the result
+     * rounded one after the other. Any n, any alignment. Time: as above. */
+    void (*take_off)(float *values, const int32_t *whole, size_t n, double unit);
 };
 
 /**

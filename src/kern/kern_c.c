@@ -418,6 +418,69 @@ static uint64_t open_plain_c(int64_t *message, const uint64_t *c0, unsigned bits
     return bad;
 }
 
+/* ---- floats ---- */
+
+/* x, or the nearer of -largest and largest. Magnitudes are compared as words, which have the same
+ * order. */
+static double clamp_real(double x, double largest)
+{
+    uint64_t bits, most;
+    memcpy(&bits, &x, sizeof bits);
+    memcpy(&most, &largest, sizeof most);
+    const uint64_t sign = bits & (UINT64_C(1) << 63);
+    uint64_t magnitude = bits ^ sign;
+    magnitude ^= (magnitude ^ most) & kern_mask_less(most, magnitude);
+    bits = sign | magnitude;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
+/*
+ * floor(y + u), clamped, without a branch or a call, so that compilers make vectors of it. For
+ * |t| <= 2^24 adding and subtracting 1.5 2^52 rounds to a whole number (to nearest, ties to even);
+ * it is one less where that went up, which the sign of the exact difference tells.
+ * u = word / 2^32, by way of a signed number: those convert quickly.
+ */
+static int32_t floor_of_sum(double y, uint32_t word, double largest)
+{
+    const double to_whole = 0x1.8p52;
+    const double u = (double)(int32_t)(word ^ UINT32_C(0x80000000)) * 0x1p-32 + 0.5;
+    const double t = clamp_real(y + u, largest);
+    const double whole = (t + to_whole) - to_whole;
+    const double above = t - whole; /* in [-1/2, 1/2] */
+    uint64_t bits;
+    memcpy(&bits, &above, sizeof bits);
+    return (int32_t)whole - (int32_t)(bits >> 63);
+}
+
+/* Two loops: compilers make vectors of each. Clamped one beyond the limit first, so that the second
+ * loop moves a number by 1 or not at all. */
+size_t kern_round_randomly_c(int32_t *restrict out, const float *restrict values,
+                             const uint32_t *restrict words, size_t n, double scale, int32_t limit)
+{
+    const double beyond = limit + 1;
+    size_t clamped = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        out[i] = floor_of_sum((double)values[i] * scale, words[i], beyond);
+    }
+    for (size_t i = 0; i < n; i++) {
+        const uint32_t over = (uint32_t)(limit - out[i]) >> 31;
+        const uint32_t under = (uint32_t)(out[i] + limit) >> 31;
+
+        out[i] += (int32_t)under - (int32_t)over;
+        clamped += over + under;
+    }
+    return clamped;
+}
+
+void kern_take_off_c(float *restrict values, const int32_t *restrict whole, size_t n, double unit)
+{
+    for (size_t i = 0; i < n; i++) {
+        values[i] = (float)((double)values[i] - whole[i] * unit);
+    }
+}
+
 void kern_fill_c(struct kern_ops *ops)
 {
     *ops = (struct kern_ops){
@@ -442,5 +505,7 @@ void kern_fill_c(struct kern_ops *ops)
         .crt_centred = crt_centred_c,
         .open_step = open_step_c,
         .open_plain = open_plain_c,
+        .round_randomly = kern_round_randomly_c,
+        .take_off = kern_take_off_c,
     };
 }

@@ -11,9 +11,12 @@
 /** Every slot, in portable C. */
 void kern_fill_c(struct kern_ops *ops);
 
-/** As the slots, any bits: a rung hands them what its own version is not made for. */
+/** As the slots: a rung hands them what its own version is not made for. */
 void kern_pack_bits_c(uint8_t *out, const uint64_t *fields, size_t count, unsigned bits);
 void kern_unpack_bits_c(uint64_t *fields, const uint8_t *in, size_t count, unsigned bits);
+size_t kern_round_randomly_c(int32_t *out, const float *values, const uint32_t *words, size_t n,
+                             double scale, int32_t limit);
+void kern_take_off_c(float *values, const int32_t *whole, size_t n, double unit);
 
 /** x86: what these instruction sets do better. Defined where KERN_X86 is. */
 void kern_fill_avx2(struct kern_ops *ops);

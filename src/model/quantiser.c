@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "kern.h"
 #include "replay.h"
 
 /*
@@ -64,55 +65,33 @@ struct grid {
 
 enum { BLOCK = 256 }; /* values worked on at a time: their random words and results stay in cache */
 
-/*
- * floor(y + u) without a branch or a call, so that compilers make vectors of it. After clamping
- * |t| <= 2^24, where adding and subtracting 1.5 2^52 rounds to a whole number (to nearest, ties to even); it is
- * one less where that went up, which the sign of the exact difference tells.
- * u = word / 2^32, by way of a signed number: those convert quickly.
- */
-static int32_t floor_of_sum(double y, uint32_t word, double largest)
-{
-    const double to_whole = 0x1.8p52;
-    const double u = (double)(int32_t)(word ^ UINT32_C(0x80000000)) * 0x1p-32 + 0.5;
-    double t = y + u;
-
-    t = t > largest ? largest : t;
-    t = t < -largest ? -largest : t;
-    const double whole = (t + to_whole) - to_whole;
-    const double above = t - whole; /* in [-1/2, 1/2] */
-    uint64_t bits;
-    memcpy(&bits, &above, sizeof bits);
-    return (int32_t)whole - (int32_t)(bits >> 63);
-}
-
 static int32_t cut_off(double y, double largest)
 {
     const double t = y > largest ? largest : y < -largest ? -largest : y;
     return (int32_t)t;
 }
 
-/* n <= BLOCK values of one tensor. @return how many were clamped */
-static unsigned round_block(const struct grid *grid, const float *owed, const uint32_t *words,
-                            size_t n, int32_t *out)
+/* As the kernel, without its words. */
+static size_t cut_off_block(const struct grid *grid, const float *owed, size_t n, int32_t *out)
 {
-    const int32_t limit = grid->limit;
-    const double beyond = limit + 1;
-    unsigned clamped = 0;
+    const double beyond = grid->limit + 1;
+    size_t clamped = 0;
 
-    for (size_t i = 0; grid->toward_zero && i < n; i++) {
-        out[i] = cut_off((double)owed[i] * grid->per_unit, beyond);
-    }
-    for (size_t i = 0; !grid->toward_zero && i < n; i++) {
-        out[i] = floor_of_sum((double)owed[i] * grid->per_unit, words[i], beyond);
-    }
     for (size_t i = 0; i < n; i++) {
-        int32_t kept = out[i] > limit ? limit : out[i];
-
-        kept = kept < -limit ? -limit : kept;
-        clamped += kept != out[i];
-        out[i] = kept;
+        const int32_t whole = cut_off((double)owed[i] * grid->per_unit, beyond);
+        out[i] = cut_off(whole, grid->limit);
+        clamped += out[i] != whole;
     }
     return clamped;
+}
+
+/* n <= BLOCK values of one tensor. @return how many were clamped */
+static size_t round_block(const struct grid *grid, const float *owed, const uint32_t *words,
+                          size_t n, int32_t *out)
+{
+    return grid->toward_zero ? cut_off_block(grid, owed, n, out)
+                             : kern_get()->round_randomly(out, owed, words, n, grid->per_unit,
+                                                          grid->limit);
 }
 
 /* A run block by block, each within one tensor. */
@@ -157,13 +136,6 @@ static void rounding_words(const struct quantiser *q, size_t first, struct repla
 {
     replay_init(rng, "rounding", q->seed, q->round, q->client_index);
     replay_seek(rng, first);
-}
-
-static void pay(const struct grid *grid, const int32_t *integers, float *owed, size_t n)
-{
-    for (size_t i = 0; i < n; i++) {
-        owed[i] = (float)((double)owed[i] - integers[i] * grid->unit);
-    }
 }
 
 void quantiser_norm(const float *global, const float *local, size_t n, double *norm2)
@@ -231,7 +203,7 @@ void quantiser_settle(const struct quantiser *last, float *owed, size_t first, s
     while (walk_on(&walk)) {
         replay_words(&rng, words, walk.n);
         (void)round_block(&walk.grid, owed + walk.at, words, walk.n, integers);
-        pay(&walk.grid, integers, owed + walk.at, walk.n);
+        kern_get()->take_off(owed + walk.at, integers, walk.n, walk.grid.unit);
     }
 }
 
@@ -241,7 +213,7 @@ void quantiser_settle_read(const struct quantiser *last, const int32_t *integers
     struct walk walk = walk_run(last, first, n);
 
     while (walk_on(&walk)) {
-        pay(&walk.grid, integers + walk.at, owed + walk.at, walk.n);
+        kern_get()->take_off(owed + walk.at, integers + walk.at, walk.n, walk.grid.unit);
     }
 }
 

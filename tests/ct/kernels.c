@@ -10,7 +10,7 @@
 #include "ring.h"
 
 /* A slot that is added to the table has to be added here. */
-enum { SLOTS = 21 };
+enum { SLOTS = 23 };
 _Static_assert(sizeof(struct kern_ops) == SLOTS * sizeof(void (*)(void)),
                "every slot is checked: one function of this file each");
 
@@ -20,6 +20,7 @@ enum { N = RING_DEGREE, LANES = 3, RADIX = 3811 /* 8 bits, 15 clients */ };
 static _Alignas(64) uint64_t a[N + 1], b[N + 1], c[N + 1];
 static _Alignas(64) int64_t message[N], values64[LANES * N + 1];
 static _Alignas(64) int32_t small[N + 1], values[LANES * N + 1];
+static float floats[N + 1];
 static uint8_t bytes[8 * N + 8], more[8 * N + 8];
 
 static const struct kern_modulus *modulus(void)
@@ -288,12 +289,47 @@ static void open_plain(const struct kern_ops *ops)
     expect_secret(&bad, sizeof bad, "open_plain, answer");
 }
 
+/* Values are secret, and how many of them are clamped; the random words are not. */
+static void secret_floats(void)
+{
+    for (size_t i = 0; i <= N; i++) {
+        floats[i] = (float)(ct_random() % 4001) / 1000.0f - 2;
+    }
+    ct_hide(floats, sizeof floats);
+}
+
+static void round_randomly(const struct kern_ops *ops)
+{
+    static const size_t counts[] = {1, N - 3, N};
+    static uint32_t random[N];
+    ct_random_bytes(random, sizeof random);
+    for (size_t i = 0; i < 3; i++) {
+        secret_floats();
+        ct_reveal(small, sizeof small);
+        size_t clamped =
+            ops->round_randomly(small + i % 2, floats + i % 2, random, counts[i], 100, 127);
+        expect_secret(small + i % 2, counts[i] * sizeof *small, "round_randomly");
+        expect_secret(&clamped, sizeof clamped, "round_randomly, answer");
+    }
+}
+
+static void take_off(const struct kern_ops *ops)
+{
+    static const size_t counts[] = {1, N - 3, N};
+    for (size_t i = 0; i < 3; i++) {
+        secret_floats();
+        small_numbers();
+        ops->take_off(floats + i % 2, small, counts[i], 0.01);
+        expect_secret(floats + i % 2, counts[i] * sizeof *floats, "take_off");
+    }
+}
+
 static void (*const checks[])(const struct kern_ops *ops) = {
     ntt_fwd,    ntt_inv,      mul,          add_small,      neg_add_small,
     lift_small, lift_field,   sample_cbd21, sample_ternary, uniform_reject,
     lanes_pack, lanes_unpack, add_plain,    switch_pow2,    add_step,
     pack_bits,  unpack_bits,  add_packed,   crt_centred,    open_step,
-    open_plain,
+    open_plain, round_randomly, take_off,
 };
 _Static_assert(sizeof checks / sizeof checks[0] == SLOTS, "one a slot");
 

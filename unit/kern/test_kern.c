@@ -763,6 +763,72 @@ static void test_kern__open_plain_rounds_exactly(void **state)
     }
 }
 
+/* ---- floats ---- */
+
+enum { FLOATS = 2000 };
+
+static void fill_floats(struct replay_rng *r, float *values, uint32_t *words)
+{
+    static const float special[] = {0,     -0.0f, 0x1p-149f, -0x1p-149f, 0.5f,
+                                    -0.5f, 1,     16777215,  -3e38f};
+    static const uint32_t edges[] = {0, 1, UINT32_C(1) << 31, UINT32_MAX};
+    for (size_t i = 0; i < FLOATS; i++) {
+        values[i] = i % 4 == 0 ? special[below(r, 9)] : 4 * (float)replay_normal(r);
+        words[i] = i % 3 == 0 ? edges[below(r, 4)] : replay_u32(r);
+    }
+}
+
+static void test_kern__rounds_randomly(void **state)
+{
+    (void)state;
+    static const struct { double scale; int32_t limit; } rows[] = {
+        {1, 1},     {1, 7}, {100.0 / 3, 127}, {8191.9, 32767}, {1e6, (1 << 24) - 1}, {0x1p900, 5},
+        {0, 1},
+    };
+    static float values[FLOATS];
+    static uint32_t words[FLOATS];
+    static int32_t out[FLOATS];
+    struct replay_rng r = rng_for(20);
+    for (size_t k = 0; k < sizeof rows / sizeof rows[0]; k++) {
+        const int32_t limit = rows[k].limit;
+        fill_floats(&r, values, words);
+        EACH_RUNG(ops) {
+            size_t clamped =
+                ops->round_randomly(out, values, words, FLOATS, rows[k].scale, limit);
+            for (size_t i = 0; i < FLOATS; i++) {
+                double whole = floor((double)values[i] * rows[k].scale + words[i] / 4294967296.0);
+                assert_true(out[i] == fmax(fmin(whole, limit), -limit));
+                clamped -= whole != out[i];
+            }
+            assert_int_equal(clamped, 0);
+        }
+    }
+}
+
+static void test_kern__takes_off(void **state)
+{
+    (void)state;
+    static const double units[] = {1, 1.0 / 3, 0x1p-30, 1e10};
+    static float values[FLOATS], left[FLOATS];
+    static uint32_t words[FLOATS];
+    static int32_t whole[FLOATS];
+    struct replay_rng r = rng_for(21);
+    for (size_t k = 0; k < sizeof units / sizeof units[0]; k++) {
+        fill_floats(&r, values, words);
+        for (size_t i = 0; i < FLOATS; i++) {
+            whole[i] = (int32_t)(words[i] >> 7) - (1 << 24);
+        }
+        EACH_RUNG(ops) {
+            memcpy(left, values, sizeof left);
+            ops->take_off(left, whole, FLOATS, units[k]);
+            for (size_t i = 0; i < FLOATS; i++) {
+                const double taken = whole[i] * units[k];
+                assert_true(left[i] == (float)((double)values[i] - taken));
+            }
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -785,6 +851,8 @@ int main(void)
         cmocka_unit_test(test_kern__crt_rebuilds_signed_integers),
         cmocka_unit_test(test_kern__open_step_rounds_exactly),
         cmocka_unit_test(test_kern__open_plain_rounds_exactly),
+        cmocka_unit_test(test_kern__rounds_randomly),
+        cmocka_unit_test(test_kern__takes_off),
     };
     return cmocka_run_group_tests(tests, setup, NULL);
 }

@@ -928,6 +928,101 @@ static void test_rungs__open_plain(void **state)
     }
 }
 
+/* ---- floats ---- */
+
+/* 0 small with numbers just between two whole ones, 1 anything finite, 2 far beyond every limit */
+static float any_float(struct replay_rng *r, int pattern)
+{
+    static const float special[] = {0, -0.0f, 0x1p-149f, -0x1p-149f, 0x1.fffffep127f, 16777216};
+    if (pattern == 2) {
+        return replay_u32(r) % 2 ? 0x1.fffffep127f : -0x1.fffffep127f;
+    }
+    switch (replay_u32(r) % 3) {
+    case 0:
+        return pattern == 1 ? special[below(r, 6)] : (float)below(r, 64) / 4 - 8;
+    case 1:
+        return ldexpf(2 * replay_float(r) - 1, pattern == 1 ? (int)below(r, 256) - 128 : 3);
+    default:
+        return (float)replay_normal(r);
+    }
+}
+
+static void compare_floats(size_t n, double scale, int32_t limit, int pattern, struct replay_rng *r)
+{
+    const uint32_t extremes[] = {0, 1, UINT32_MAX, UINT32_C(1) << 31, UINT32_MAX / 2};
+    float *values = edge_last(&edges[0], 4 * n), *left = (float *)X;
+    uint32_t *words = edge_last(&edges[1], 4 * n);
+    int32_t *out = edge_last(&edges[2], 4 * n), *expected = I;
+    for (size_t i = 0; i < n; i++) {
+        values[i] = any_float(r, pattern);
+        words[i] = replay_u32(r) % 2 ? replay_u32(r) : extremes[below(r, 5)];
+    }
+    memcpy(Y, values, 4 * n);
+    memcpy(left, values, 4 * n);
+    const size_t clamped = rungs[0].round_randomly(expected, values, words, n, scale, limit);
+    rungs[0].take_off(left, expected, n, 1 / scale);
+    EACH_RUNG(k) {
+        memset(out, 0xa5, 4 * n);
+        assert_int_equal(rungs[k].round_randomly(out, values, words, n, scale, limit), clamped);
+        assert_memory_equal(out, expected, 4 * n);
+        rungs[k].take_off(values, out, n, 1 / scale);
+        assert_memory_equal(values, left, 4 * n);
+        memcpy(values, Y, 4 * n);
+    }
+}
+
+/*
+ * Where the product and the random word cancel: rounded one after the other they are often just 0,
+ * and a fused multiply-add would be a little below.
+ */
+static void compare_cancelled(struct replay_rng *r)
+{
+    for (int run = 0; run < 200; run++) {
+        const uint32_t word = replay_u32(r) | 1;
+        const float value = replay_float(r) + 0.5f;
+        float values[16];
+        uint32_t words[16];
+        int32_t expected[16], out[16];
+        for (size_t i = 0; i < 16; i++) {
+            values[i] = value;
+            words[i] = word;
+        }
+        const double scale = -(word * 0x1p-32) / (double)value;
+        (void)rungs[0].round_randomly(expected, values, words, 16, scale, 7);
+        EACH_RUNG(k) {
+            (void)rungs[k].round_randomly(out, values, words, 16, scale, 7);
+            assert_memory_equal(out, expected, sizeof out);
+        }
+    }
+}
+
+static void test_rungs__floats(void **state)
+{
+    (void)state;
+    static const struct { double scale; int32_t limit; } rows[] = {
+        {1, 1},     {1, 7}, {100.0 / 3, 127}, {32767, 32767}, {1e6, (1 << 24) - 1}, {0x1p900, 1},
+        {1e-30, 3},
+    };
+    struct replay_rng r = rng_for(16);
+    for (size_t k = 0; k < sizeof rows / sizeof rows[0]; k++) {
+        for (size_t n = 0; n <= N; n += n < 40 ? 1 : 251) {
+            for (int pattern = 0; pattern < 3; pattern++) {
+                compare_floats(n, rows[k].scale, rows[k].limit, pattern, &r);
+            }
+        }
+    }
+    compare_cancelled(&r);
+    float *values = (float *)A;
+    for (size_t i = 0; i < N; i++) {
+        values[i] = 2 * replay_float(&r) - 1;
+    }
+    EACH_RUNG(k) {
+        BENCH("round_randomly", k, N,
+              rungs[k].round_randomly(I, values, (const uint32_t *)B, N, 32767, 32767));
+        BENCH("take_off", k, N, rungs[k].take_off(values, I, N, 0x1p-40));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -946,6 +1041,7 @@ int main(void)
         cmocka_unit_test(test_rungs__crt_centred),
         cmocka_unit_test(test_rungs__open_step),
         cmocka_unit_test(test_rungs__open_plain),
+        cmocka_unit_test(test_rungs__floats),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -504,14 +504,16 @@ static void test_quantiser__toward_zero(void **state)
 {
     (void)state;
     const double steps[] = {0.01, 0.02, 0.03, 0.04};
-    const struct quantiser q = {&shape, steps, 16, 30, 40, 77, 5, 3, true};
-    const float all[N] = {0.3F, -0.3F, 0.29999F, 1e-9F, -1e-9F, 0, 2, -2};
+    const struct quantiser q = {&shape, steps, 8, 30, 40, 77, 5, 3, true};
+    const float all[N] = {0.3F, -0.3F, 0.29999F, 1e-9F, -1e-9F, 0, 1.7F, 2, -2, 1e9F};
     int32_t got[N];
-    quantiser_read(&q, all, 0, N, got, NULL);
+    uint64_t saturated = 0;
+    quantiser_read(&q, all, 0, N, got, &saturated);
+    assert_int_equal(saturated, 3); /* 1.7 is 127.5 steps, 2 are 150 */
     for (size_t i = 0; i < N; i++) {
         const double y =
             all[i] * (30.0 / 40 / steps[model_shape_find(&shape, i) - shape.tensors]);
-        assert_int_equal(got[i], (int32_t)fmax(fmin(trunc(y), 32767), -32767));
+        assert_int_equal(got[i], (int32_t)fmax(fmin(trunc(y), 127), -127));
     }
 }
 

@@ -68,6 +68,29 @@ static inline vd v_load_small_real(const int32_t *p)
     return _mm256_cvtepi32_pd(_mm_loadu_si128((const __m128i_u *)p));
 }
 
+static inline void v_store_small_real(int32_t *p, vd x) /* whole */
+{
+    _mm_storeu_si128((__m128i_u *)p, _mm256_cvtpd_epi32(x));
+}
+
+static inline vd v_load_float(const float *p)
+{
+    return _mm256_cvtps_pd(_mm_loadu_ps(p));
+}
+
+static inline void v_store_float(float *p, vd x)
+{
+    _mm_storeu_ps(p, _mm256_cvtpd_ps(x));
+}
+
+/* words / 2^32, by way of signed numbers: only those convert */
+static inline vd v_load_fraction(const uint32_t *p)
+{
+    __m128i words = _mm_loadu_si128((const __m128i_u *)p);
+    vd x = _mm256_cvtepi32_pd(_mm_xor_si128(words, _mm_set1_epi32(INT32_MIN)));
+    return _mm256_add_pd(_mm256_mul_pd(x, _mm256_set1_pd(0x1p-32)), _mm256_set1_pd(0.5));
+}
+
 static inline vi v_load_small(const int32_t *p)
 {
     return _mm256_cvtepi32_epi64(_mm_loadu_si128((const __m128i_u *)p));
@@ -123,6 +146,11 @@ static inline vd v_floor(vd x)
 static inline vd v_min(vd a, vd b)
 {
     return _mm256_min_pd(a, b);
+}
+
+static inline vd v_max(vd a, vd b)
+{
+    return _mm256_max_pd(a, b);
 }
 
 static inline vd v_magnitude(vd x)

@@ -68,6 +68,28 @@ static inline vd v_load_small_real(const int32_t *p)
     return _mm512_cvtepi32_pd(_mm256_loadu_si256((const __m256i_u *)p));
 }
 
+static inline void v_store_small_real(int32_t *p, vd x) /* whole */
+{
+    _mm256_storeu_si256((__m256i_u *)p, _mm512_cvtpd_epi32(x));
+}
+
+static inline vd v_load_float(const float *p)
+{
+    return _mm512_cvtps_pd(_mm256_loadu_ps(p));
+}
+
+static inline void v_store_float(float *p, vd x)
+{
+    _mm256_storeu_ps(p, _mm512_cvtpd_ps(x));
+}
+
+/* words / 2^32 */
+static inline vd v_load_fraction(const uint32_t *p)
+{
+    vd x = _mm512_cvtepu32_pd(_mm256_loadu_si256((const __m256i_u *)p));
+    return _mm512_mul_pd(x, _mm512_set1_pd(0x1p-32));
+}
+
 static inline vi v_load_small(const int32_t *p)
 {
     return _mm512_cvtepi32_epi64(_mm256_loadu_si256((const __m256i_u *)p));
@@ -126,6 +148,11 @@ static inline vd v_floor(vd x)
 static inline vd v_min(vd a, vd b)
 {
     return _mm512_min_pd(a, b);
+}
+
+static inline vd v_max(vd a, vd b)
+{
+    return _mm512_max_pd(a, b);
 }
 
 static inline vd v_magnitude(vd x)

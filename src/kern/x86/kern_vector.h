@@ -12,7 +12,7 @@
  *
  * because h - c q is a whole number that small, and so is the sum. No estimate is trusted for more
  * than "near": whoever needs an exact quotient looks at what is left. Everything here assumes
- * rounding to nearest, which is what every process starts with; nothing here gets near the
+ * rounding to nearest, which is what every process starts with; nothing modulo q gets near the
  * subnormal numbers (the smallest ones are 1/q > 2^-50), so flushing them would change nothing.
  *
  * What a bound is in: units of q ("x in 3" is |x| <= 3 q). q < 2^50, so 8 units are exact.
@@ -537,6 +537,50 @@ static void add_packed_vec(uint8_t *sum, const uint8_t *in, size_t size, unsigne
     }
 }
 
+/* ---- floats ---- */
+
+/* of whole numbers below 2^51 */
+static uint64_t sum_of(vd x)
+{
+    uint64_t all[VL], sum = 0;
+    v_store_any(all, v_to_int(x));
+    for (size_t k = 0; k < VL; k++) {
+        sum += all[k];
+    }
+    return sum;
+}
+
+/* Clamped one beyond the limit, floored, clamped to the limit: the second one moves a value by 1 or
+ * not at all, so those distances are the count. */
+static size_t round_randomly_vec(int32_t *out, const float *values, const uint32_t *words, size_t n,
+                                 double scale, int32_t limit)
+{
+    const vd most = v_set(limit), least = v_set(-limit), unit = v_set(scale);
+    const vd beyond = v_set(limit + 1.0), below = v_set(-limit - 1.0);
+    vd clamped = v_set(0);
+    size_t i = 0;
+    for (; i + VL <= n; i += VL) {
+        vd t = v_add(v_mul(v_load_float(values + i), unit), v_load_fraction(words + i));
+        vd whole = v_floor(v_max(v_min(t, beyond), below));
+        vd kept = v_max(v_min(whole, most), least);
+        clamped = v_add(clamped, v_magnitude(v_sub(whole, kept)));
+        v_store_small_real(out + i, kept);
+    }
+    return sum_of(clamped) +
+           kern_round_randomly_c(out + i, values + i, words + i, n - i, scale, limit);
+}
+
+static void take_off_vec(float *values, const int32_t *whole, size_t n, double unit)
+{
+    const vd unit_v = v_set(unit);
+    size_t i = 0;
+    for (; i + VL <= n; i += VL) {
+        vd less = v_mul(v_load_small_real(whole + i), unit_v);
+        v_store_float(values + i, v_sub(v_load_float(values + i), less));
+    }
+    kern_take_off_c(values + i, whole + i, n - i, unit);
+}
+
 static void fill_vec(struct kern_ops *ops)
 {
     ops->ntt_fwd = ntt_fwd_vec;
@@ -554,6 +598,8 @@ static void fill_vec(struct kern_ops *ops)
     ops->crt_centred = crt_centred_vec;
     ops->open_step = open_step_vec;
     ops->open_plain = open_plain_vec;
+    ops->round_randomly = round_randomly_vec;
+    ops->take_off = take_off_vec;
     ops->add_packed = add_packed_vec;
     ops->uniform_reject = uniform_reject_vec;
 }
