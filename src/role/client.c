@@ -422,8 +422,6 @@ static void rewind_to(struct client *c, uint32_t from)
 /* @return did anything come */
 static bool take_arrivals(struct client *c)
 {
-    struct cairn_problem why = {0};
-    struct wire_model m;
     pthread_mutex_lock(&c->lock);
     const struct arrivals arrived = c->arrived;
     const bool model = arrived.model.size > 0;
@@ -434,7 +432,8 @@ static bool take_arrivals(struct client *c)
     }
     c->arrived.rewind = false;
     pthread_mutex_unlock(&c->lock);
-    if (model && wire_model_read(buf_span(&c->opening), &m, &why) == 0) {
+    if (model) {
+        const struct wire_model m = wire_model_again(c->opening.data);
         if ((m.flags & WIRE_MODEL_FINAL) != 0) {
             end_entry(c);
             set_state(c, CLIENT_FINISHED);

@@ -398,8 +398,6 @@ static void ask_where_to_go_on(struct switch_role *s, const struct arrivals *arr
 
 static void take_arrivals(struct switch_role *s)
 {
-    struct cairn_problem why = {0};
-    struct wire_model m;
     pthread_mutex_lock(&s->lock);
     const struct arrivals arrived = s->arrived;
     const bool model = arrived.model.size > 0, final = s->final_came;
@@ -410,7 +408,8 @@ static void take_arrivals(struct switch_role *s)
         s->trouble[0] = '\0';
     }
     pthread_mutex_unlock(&s->lock);
-    if (model && wire_model_read(buf_span(&arrived.model), &m, &why) == 0) {
+    if (model) {
+        const struct wire_model m = wire_model_again(arrived.model.data);
         downlink_halt(&s->down);
         buf_release(&s->model);
         s->model = arrived.model;

@@ -154,7 +154,7 @@ static int check_steps(const struct wire_model *m, struct cairn_problem *why)
     return CAIRN_OK;
 }
 
-static struct wire_model parse_fields(const uint8_t *p)
+struct wire_model wire_model_again(const uint8_t *p)
 {
     struct wire_model m = {
         .flags = le_get16(p + 6),
@@ -181,7 +181,7 @@ int wire_model_read(struct span body, struct wire_model *out, struct cairn_probl
     if (error) {
         return error;
     }
-    const struct wire_model m = parse_fields(body.data);
+    const struct wire_model m = wire_model_again(body.data);
     uint8_t reserved = 0;
     for (size_t i = 0; i < RESERVED; i++) {
         reserved |= body.data[RESERVED_AT + i];

@@ -68,6 +68,8 @@ CAIRN_MUST_CHECK int wire_model_write(struct buf *out, const struct wire_model *
  */
 CAIRN_MUST_CHECK int wire_model_read(struct span body, struct wire_model *out,
                                      struct cairn_problem *why);
+/** What wire_model_read has said of these bytes, or of those that they are a copy of: nothing is checked again. */
+struct wire_model wire_model_again(const uint8_t *bytes);
 /** Change two fields of a finished piece, as wire_model_write made it, and its digest with them: a
  * switch keeps the first piece and sends it again at another time. */
 void wire_model_retime(uint8_t *bytes, size_t size, uint32_t next_frame, uint32_t deadline_ms);

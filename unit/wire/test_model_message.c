@@ -174,6 +174,27 @@ static void test_model_message__reads_what_was_written(void **state)
     buf_release(&b);
 }
 
+/* A copy of what was read says the same, of its own bytes. */
+static void test_model_message__again(void **state)
+{
+    (void)state;
+    struct buf b = example();
+    struct buf copy = {0};
+    struct wire_model m;
+    assert_int_equal(wire_model_read(buf_span(&b), &m, NULL), CAIRN_OK);
+    assert_int_equal(buf_append(&copy, b.data, b.size), 0);
+    buf_release(&b);
+    const struct wire_model again = wire_model_again(copy.data);
+    assert_memory_equal(again.experiment, m.experiment, sizeof m.experiment);
+    assert_true(again.round == m.round && again.flags == m.flags && again.tensors == m.tensors);
+    assert_true(again.parameters == m.parameters && again.largest_samples == m.largest_samples);
+    assert_true(again.first == m.first && again.count == m.count && again.n_words == m.n_words);
+    assert_true(again.next_frame == m.next_frame && again.deadline_ms == m.deadline_ms);
+    assert_memory_equal(again.steps, steps, sizeof steps);
+    assert_memory_equal(again.weights, weights, sizeof weights);
+    buf_release(&copy);
+}
+
 /* Sending a kept piece again at another time is as writing it anew. */
 static void test_model_message__retime(void **state)
 {
@@ -429,6 +450,7 @@ int main(void)
         cmocka_unit_test(test_model_message__layout),
         cmocka_unit_test(test_model_message__words),
         cmocka_unit_test(test_model_message__layout_of_a_later_piece),
+        cmocka_unit_test(test_model_message__again),
         cmocka_unit_test(test_model_message__retime),
         cmocka_unit_test(test_model_message__reads_what_was_written),
         cmocka_unit_test(test_model_message__cut_at_every_byte),
