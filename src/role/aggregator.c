@@ -291,9 +291,7 @@ static int decide(struct aggregator *a, const struct fed_sum *sum, struct cairn_
 
 static int journal_sum(struct aggregator *a, const struct fed_sum *sum, struct cairn_problem *why)
 {
-    struct wire_context context = {.round = a->round.number, .stream = WIRE_STREAM_UPDATE};
     size_t payload_at = 0;
-    memcpy(context.experiment, a->id, WIRE_EXPERIMENT);
     buf_clear(&a->frame);
     int err = wire_frame_begin(&a->frame, sum->index, sum->contributors, sum->weight,
                                fed_plan_he(&a->plan, sum->index)->short_id, sum->payload.size, buf_span(&sum->set),
@@ -305,7 +303,7 @@ static int journal_sum(struct aggregator *a, const struct fed_sum *sum, struct c
         err = wire_frame_words(&a->frame, 0, buf_span(&sum->words));
     }
     if (err == 0) {
-        err = wire_frame_end(&a->frame, 0, &context);
+        err = wire_frame_close(&a->frame, 0);
     }
     return err != 0 ? problem_set(why, err, NULL, "no memory to write a sum down")
                     : ledger_frame(a->ledger, buf_span(&a->frame), why);
@@ -385,10 +383,8 @@ static int take_sums(struct aggregator *a, uint64_t *again, struct cairn_problem
 static int read_journalled(struct aggregator *a, const struct buf *bytes, struct fed_sum *sum,
                            struct cairn_problem *why)
 {
-    struct wire_context context = {.round = a->round.number, .stream = WIRE_STREAM_UPDATE};
     struct wire_frame frame;
-    memcpy(context.experiment, a->id, WIRE_EXPERIMENT);
-    int err = wire_frame_read(buf_span(bytes), &context, &frame, why);
+    int err = wire_frame_read(buf_span(bytes), &frame, why);
     if (err == 0) {
         err = fed_plan_check(&a->plan, &frame, why);
     }

@@ -89,8 +89,8 @@ CAIRN_MUST_CHECK int ledger_begin(struct ledger *ledger, const struct ledger_ses
 CAIRN_MUST_CHECK int ledger_round(struct ledger *ledger, uint32_t round, uint64_t largest_samples,
                                   const double *steps, struct cairn_problem *why);
 /**
- * A sum of the open round as one whole wire frame, header to digest, BEFORE it is opened. In index
- * order from 0. Durable after ledger_sync.
+ * A sum of the open round as one whole wire frame, BEFORE it is opened, in index order from 0.
+ * Its digest need not be filled in. Durable after ledger_sync.
  * @retval CAIRN_ERR_BUG  no round is open, it is closing, or this is not the next frame
  */
 CAIRN_MUST_CHECK int ledger_frame(struct ledger *ledger, struct span frame,

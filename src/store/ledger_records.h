@@ -21,7 +21,8 @@
  *            4  reserved           u32  zero
  *            8  largest samples    u64
  *           16  steps              f64 for each tensor
- * frame      a wire frame
+ * frame      a wire frame, with zeros where its digest is: that of the record covers it, and by
+ *            the chain the session and the round before it
  * closing    0  round              u32
  * commit     0  round              u32
  *            4  reserved           u32  zero

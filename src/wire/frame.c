@@ -298,21 +298,21 @@ int wire_batch_next(struct wire_batch *batch, struct wire_frame *out, struct cai
     return 1;
 }
 
-int wire_frame_read(struct span bytes, const struct wire_context *context, struct wire_frame *out,
-                    struct cairn_problem *why)
+int wire_frame_read(struct span bytes, struct wire_frame *out, struct cairn_problem *why)
 {
     if (bytes.size < WIRE_FRAME_HEADER) {
         return bad_frame(why, 0, "its header is cut");
     }
-    struct wire_batch alone = {
-        .context = *context, .frames = 1, .first_index = le_get32(bytes.data), .rest = bytes};
-    struct wire_frame frame;
-    const int more = wire_batch_next(&alone, &frame, why);
-    const int error = more == 1 ? wire_batch_next(&alone, &frame, why) : more;
-    if (error == 0) {
-        *out = frame;
+    struct wire_frame frame = {0};
+    const int error = read_frame(bytes, le_get32(bytes.data), &frame, why);
+    if (error) {
+        return error;
     }
-    return error;
+    if (frame.bytes.size != bytes.size) {
+        return bad_frame(why, frame.index, "bytes after its end");
+    }
+    *out = frame;
+    return CAIRN_OK;
 }
 
 int wire_frame_begin(struct buf *out, uint32_t index, uint32_t contributors, uint64_t weight,

@@ -127,11 +127,12 @@ CAIRN_MUST_CHECK int wire_batch_next(struct wire_batch *batch, struct wire_frame
                                      struct cairn_problem *why);
 
 /**
- * Read one frame that stands alone, as a batch of it would be read.
- * @retval CAIRN_ERR_MALFORMED, CAIRN_ERR_INTEGRITY  as wire_batch_next; bytes behind it count as malformed
+ * Read one frame that stands alone, as a batch of it would be read, but for its digest: for bytes
+ * that whoever kept them answers for.
+ * @retval CAIRN_ERR_MALFORMED  as wire_batch_next, and bytes behind it
  */
-CAIRN_MUST_CHECK int wire_frame_read(struct span bytes, const struct wire_context *context,
-                                     struct wire_frame *out, struct cairn_problem *why);
+CAIRN_MUST_CHECK int wire_frame_read(struct span bytes, struct wire_frame *out,
+                                     struct cairn_problem *why);
 
 /**
  * Begin a frame at the end of `out`: header, room for the payload (zeroed), and the set.
