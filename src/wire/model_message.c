@@ -21,6 +21,8 @@ enum {
     RESERVED = WIRE_MODEL_HEADER - RESERVED_AT,
 };
 
+_Static_assert((int)WIRE_MODEL_DIGEST == (int)DIGEST_SIZE, "a whole digest");
+
 static const char magic[4] = {'C', 'R', 'N', 'M'};
 
 #define VERSION_HINT "is the sender the same version of cairn?"
@@ -72,7 +74,8 @@ static void write_header(uint8_t p[WIRE_MODEL_HEADER], const struct wire_model *
     le_put32(p + WORDS_AT, m->n_words);
 }
 
-int wire_model_write(struct buf *out, const struct wire_model *m)
+/* digest: NULL, or the one that is known */
+static int write_piece(struct buf *out, const struct wire_model *m, const uint8_t *digest)
 {
     size_t size;
     if (!lies_in_model(m->first, m->count, m->parameters)) {
@@ -95,9 +98,24 @@ int wire_model_write(struct buf *out, const struct wire_model *m)
     if (words > 0) {
         memcpy(p + WIRE_MODEL_HEADER + steps + (size_t)m->count * 4, m->words, words);
     }
-    finish(p, size);
+    if (digest != NULL) {
+        memcpy(p + size - WIRE_MODEL_DIGEST, digest, WIRE_MODEL_DIGEST);
+    } else {
+        finish(p, size);
+    }
     out->size += size;
     return CAIRN_OK;
+}
+
+int wire_model_write(struct buf *out, const struct wire_model *m)
+{
+    return write_piece(out, m, NULL);
+}
+
+int wire_model_write_again(struct buf *out, const struct wire_model *m,
+                           const uint8_t digest[WIRE_MODEL_DIGEST])
+{
+    return write_piece(out, m, digest);
 }
 
 void wire_model_retime(uint8_t *bytes, size_t size, uint32_t next_frame, uint32_t deadline_ms)

@@ -35,7 +35,7 @@
  *    .  words             words x u64   its integers (dtype.h), only in the piece that begins at 0
  *    .  digest            32    BLAKE2b-256 of all the bytes before it
  */
-enum { WIRE_MODEL_HEADER = 96 };
+enum { WIRE_MODEL_HEADER = 96, WIRE_MODEL_DIGEST = 32 };
 enum { WIRE_MODEL_FINAL = 1 };
 
 struct wire_model {
@@ -61,6 +61,9 @@ CAIRN_MUST_CHECK int wire_model_size(uint32_t tensors, uint32_t words, uint64_t 
  * @retval CAIRN_ERR_NO_MEMORY, CAIRN_ERR_TOO_LONG  out unchanged
  * @retval CAIRN_ERR_BUG  the piece is empty or reaches beyond the model; out unchanged */
 CAIRN_MUST_CHECK int wire_model_write(struct buf *out, const struct wire_model *m);
+/** wire_model_write of a piece that was written before: `digest` is what it ended with. */
+CAIRN_MUST_CHECK int wire_model_write_again(struct buf *out, const struct wire_model *m,
+                                            const uint8_t digest[WIRE_MODEL_DIGEST]);
 /**
  * Read a whole piece and check its digest; it must lie in the model it speaks of, and every step
  * must be finite and > 0.
