@@ -18,12 +18,11 @@ enum {
     WORDS_AT = HE_KEY_WORDS_AT(HE_CKKS_PRIMES),
     FIELDS_AT = HE_KEY_FIELDS_AT(HE_CKKS_PRIMES),
     PUBLIC_SIZE = FIELDS_AT + N / 8 * HE_CKKS_MODULUS_BITS + DIGEST_SIZE,
-    TRIT_BITS = 2,
+    TOP_BIT = 59, /* of q1 - 1 */
 };
-_Static_assert(FIELDS_AT + N * TRIT_BITS / 8 + DIGEST_SIZE == HE_SECRET_KEY_CKKS_SIZE,
+_Static_assert(FIELDS_AT + N * HE_KEY_TRIT_BITS / 8 + DIGEST_SIZE == HE_SECRET_KEY_CKKS_SIZE,
                "the length in he.h");
-/* A residue 0, 1 or q1 - 1 is told by its bits 0 and 59 */
-_Static_assert((HE_CKKS_Q1 - 1) % 2 == 0 && (HE_CKKS_Q1 - 1) >> 59 == 1, "-1 mod q1");
+_Static_assert((HE_CKKS_Q1 - 1) % 2 == 0 && (HE_CKKS_Q1 - 1) >> TOP_BIT == 1, "-1 mod q1");
 
 static const struct he_key_kind public_kind = {
     .magic = {'C', 'R', 'N', 'P'},
@@ -113,8 +112,7 @@ int he_ckks_public_key_read(struct span bytes, struct he_public_key **out,
 
 bool he_ckks_is_secret_key(struct span bytes)
 {
-    return bytes.size == HE_SECRET_KEY_CKKS_SIZE &&
-           memcmp(bytes.data, secret_kind.magic, sizeof secret_kind.magic) == 0;
+    return he_key_is(&secret_kind, bytes);
 }
 
 int he_ckks_secret_key_write(const struct he_secret_key *key, const uint8_t id[HE_KEY_ID_SIZE],
@@ -128,26 +126,11 @@ int he_ckks_secret_key_write(const struct he_secret_key *key, const uint8_t id[H
     }
     memcpy(trits, key->ckks->hat, 8 * (size_t)N);
     prime_ntt_backward(trits, &he_ckks_ring()->ntt[0]);
-    for (size_t i = 0; i < N; i++) {
-        trits[i] = (trits[i] & 1) | trits[i] >> 59 << 1;
-    }
     he_key_begin(&secret_kind, id, out);
-    kern_get()->pack_bits(out + FIELDS_AT, trits, N, TRIT_BITS);
+    he_key_pack_secret(out + FIELDS_AT, trits, N, TOP_BIT);
     he_key_end(&secret_kind, out);
     secret_free(trits);
     return 0;
-}
-
-/* s->small = the coefficients. @return nonzero unless all are ternary */
-static uint64_t unpack_secret(const uint8_t *fields, struct rlwe_scratch *s)
-{
-    uint64_t bad = 0;
-    kern_get()->unpack_bits(s->work, fields, N, TRIT_BITS);
-    for (size_t i = 0; i < N; i++) {
-        bad |= s->work[i] & s->work[i] >> 1;
-        s->small[i] = (int32_t)(s->work[i] & 1) - (int32_t)(s->work[i] >> 1);
-    }
-    return bad;
 }
 
 int he_ckks_secret_key_read(struct span bytes, struct he_secret_key **out,
@@ -163,7 +146,7 @@ int he_ckks_secret_key_read(struct span bytes, struct he_secret_key **out,
         rc = problem_set(why, CAIRN_ERR_NO_MEMORY, NULL, "no memory for a secret key");
         goto cleanup;
     }
-    uint64_t bad = unpack_secret(bytes.data + FIELDS_AT, &s);
+    uint64_t bad = he_key_unpack_secret(bytes.data + FIELDS_AT, N, N, s.small, s.work);
     he_declassify(&bad, sizeof bad); /* of a key that is kept: it is one */
     if (bad != 0) {
         rc = problem_set(why, CAIRN_ERR_MALFORMED, "make a new key pair",

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "digest.h"
+#include "kern.h"
 #include "le.h"
 #include "secret.h"
 
@@ -70,4 +71,31 @@ int he_key_check(const struct he_key_kind *kind, struct span bytes, struct cairn
                            "the %s's digest does not match: it is damaged", kind->name);
     }
     return 0;
+}
+
+bool he_key_is(const struct he_key_kind *kind, struct span bytes)
+{
+    return bytes.size == kind->size && memcmp(bytes.data, kind->magic, sizeof kind->magic) == 0;
+}
+
+void he_key_pack_secret(uint8_t *fields, uint64_t *residues, size_t n, unsigned top)
+{
+    for (size_t i = 0; i < n; i++) {
+        residues[i] = (residues[i] & 1) | (residues[i] >> top & 1) << 1;
+    }
+    kern_get()->pack_bits(fields, residues, n, HE_KEY_TRIT_BITS);
+}
+
+uint64_t he_key_unpack_secret(const uint8_t *fields, size_t n, uint64_t most, int32_t *coefficients,
+                              uint64_t *work)
+{
+    uint64_t bad = 0, weight = 0;
+    kern_get()->unpack_bits(work, fields, n, HE_KEY_TRIT_BITS);
+    for (size_t i = 0; i < n; i++) {
+        const uint64_t plus = work[i] & 1, minus = work[i] >> 1;
+        bad |= plus & minus;
+        weight += plus + minus;
+        coefficients[i] = (int32_t)plus - (int32_t)minus;
+    }
+    return bad | (most - weight) >> 63;
 }

@@ -2,6 +2,8 @@
 #ifndef HE_HE_KEY_HEADER_H
 #define HE_HE_KEY_HEADER_H
 
+#include <stdbool.h>
+
 #include <cairn/err.h>
 
 #include "buf.h"
@@ -47,5 +49,26 @@ void he_key_end(const struct he_key_kind *kind, uint8_t *bytes);
 /** @retval CAIRN_ERR_MALFORMED  length, magic, version, ring; CAIRN_ERR_INTEGRITY  digest */
 CAIRN_MUST_CHECK int he_key_check(const struct he_key_kind *kind, struct span bytes,
                                   struct cairn_problem *why);
+/** Are these bytes as long as this kind, and do they begin like it? */
+bool he_key_is(const struct he_key_kind *kind, struct span bytes);
+
+/*
+ * The fields of every secret key: n coefficients of 2 bits, 0, 1, and 2 for -1. In secret memory,
+ * and without a branch on them.
+ */
+enum { HE_KEY_TRIT_BITS = 2 };
+/**
+ * @param[in,out] residues  n of 0, 1 and q - 1, 64-byte aligned; they become what is packed
+ * @param top  a bit that is set in q - 1, whose lowest one is not
+ */
+void he_key_pack_secret(uint8_t *fields, uint64_t *residues, size_t n, unsigned top);
+/**
+ * @param[out] coefficients  n
+ * @param[out] work          n, 64-byte aligned
+ * @param most               coefficients of a key that are not 0
+ * @return 0, or nonzero where these are no fields of a key
+ */
+uint64_t he_key_unpack_secret(const uint8_t *fields, size_t n, uint64_t most, int32_t *coefficients,
+                              uint64_t *work);
 
 #endif

@@ -20,13 +20,12 @@
 
 enum {
     FIELDS_AT = HE_KEY_FIELDS_AT(1),
-    FIELD_BITS = 2,
-    FIELDS = RING_DEGREE * FIELD_BITS / 8,
+    FIELDS = RING_DEGREE * HE_KEY_TRIT_BITS / 8,
+    TOP_BIT = 49, /* of q - 1 */
 };
 _Static_assert(FIELDS_AT + FIELDS + DIGEST_SIZE == HE_SECRET_KEY_SIZE, "the length in he.h");
 _Static_assert((int)HE_KEY_ID_SIZE == (int)DIGEST_SIZE, "an id is a digest");
-/* A residue 0, 1 or q - 1 is told by its bits 0 and 49 */
-_Static_assert((RING_Q_VALUE - 1) % 2 == 0 && (RING_Q_VALUE - 1) >> 49 == 1, "-1 mod q");
+_Static_assert((RING_Q_VALUE - 1) % 2 == 0 && (RING_Q_VALUE - 1) >> TOP_BIT == 1, "-1 mod q");
 
 static const struct he_key_kind kind = {
     .magic = {'C', 'R', 'N', 'K'},
@@ -74,29 +73,11 @@ int he_secret_key_write(const struct he_secret_key *key, const uint8_t id[HE_KEY
     }
     memcpy(s->a, key->hat[RING_Q], sizeof s->a);
     kern_get()->ntt_inv(s->a, ring_get(RING_Q));
-    for (size_t i = 0; i < RING_DEGREE; i++) {
-        s->a[i] = (s->a[i] & 1) | s->a[i] >> 49 << 1;
-    }
     he_key_begin(&kind, id, out);
-    kern_get()->pack_bits(out + FIELDS_AT, s->a, RING_DEGREE, FIELD_BITS);
+    he_key_pack_secret(out + FIELDS_AT, s->a, RING_DEGREE, TOP_BIT);
     he_key_end(&kind, out);
     he_scratch_free(s);
     return 0;
-}
-
-/* s->small = the coefficients. @return nonzero unless all are ternary and not too many */
-static uint64_t unpack(const uint8_t *fields, struct he_scratch *s)
-{
-    uint64_t bad = 0;
-    uint64_t weight = 0;
-    kern_get()->unpack_bits(s->a, fields, RING_DEGREE, FIELD_BITS);
-    for (size_t i = 0; i < RING_DEGREE; i++) {
-        bad |= s->a[i] & s->a[i] >> 1;
-        weight += (s->a[i] & 1) + (s->a[i] >> 1);
-        s->small[i] = (int32_t)(s->a[i] & 1) - (int32_t)(s->a[i] >> 1);
-    }
-    bad |= (HE_NOISE_MAX_KEY_WEIGHT - weight) >> 63;
-    return bad;
 }
 
 int he_secret_key_read(struct span bytes, struct he_secret_key **out, uint8_t id[HE_KEY_ID_SIZE],
@@ -118,7 +99,8 @@ int he_secret_key_read(struct span bytes, struct he_secret_key **out, uint8_t id
         rc = problem_set(why, CAIRN_ERR_NO_MEMORY, NULL, "no memory for a secret key");
         goto cleanup;
     }
-    uint64_t bad = unpack(bytes.data + FIELDS_AT, s);
+    uint64_t bad = he_key_unpack_secret(bytes.data + FIELDS_AT, RING_DEGREE, HE_NOISE_MAX_KEY_WEIGHT,
+                                        s->small, s->a);
     he_declassify(&bad, sizeof bad); /* of a key that is kept: it is one */
     if (bad != 0) {
         rc = problem_set(why, CAIRN_ERR_MALFORMED, "make a new key pair",

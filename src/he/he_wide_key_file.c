@@ -23,12 +23,11 @@ enum {
     FIELD_BITS = 50,
     FIELDS = N * FIELD_BITS / 8, /* of one prime */
     PUBLIC_SIZE = HEADER + RING_WIDE_PRIMES * FIELDS + DIGEST_SIZE,
-    TRIT_BITS = 2,
+    TOP_BIT = 49, /* of q1 - 1 */
 };
-_Static_assert(HEADER + N * TRIT_BITS / 8 + DIGEST_SIZE == HE_SECRET_KEY_WIDE_SIZE,
+_Static_assert(HEADER + N * HE_KEY_TRIT_BITS / 8 + DIGEST_SIZE == HE_SECRET_KEY_WIDE_SIZE,
                "the length in he.h");
-/* A residue 0, 1 or q1 - 1 is told by its bits 0 and 49 */
-_Static_assert((RING_WIDE_Q1_VALUE - 1) % 2 == 0 && (RING_WIDE_Q1_VALUE - 1) >> 49 == 1, "-1");
+_Static_assert((RING_WIDE_Q1_VALUE - 1) % 2 == 0 && (RING_WIDE_Q1_VALUE - 1) >> TOP_BIT == 1, "-1");
 
 static const struct he_key_kind public_kind = {
     .magic = {'C', 'R', 'N', 'P'},
@@ -126,8 +125,7 @@ int he_wide_public_key_read(struct span bytes, struct he_public_key **out,
 
 bool he_wide_is_secret_key(struct span bytes)
 {
-    return bytes.size == HE_SECRET_KEY_WIDE_SIZE &&
-           memcmp(bytes.data, secret_kind.magic, sizeof secret_kind.magic) == 0;
+    return he_key_is(&secret_kind, bytes);
 }
 
 int he_wide_secret_key_write(const struct he_secret_key *key, const uint8_t id[HE_KEY_ID_SIZE],
@@ -140,30 +138,11 @@ int he_wide_secret_key_write(const struct he_secret_key *key, const uint8_t id[H
     }
     memcpy(s->a[0], key->wide->hat[RING_WIDE_Q1], sizeof s->a[0]);
     kern_get()->ntt_inv(s->a[0], ring_wide_get(RING_WIDE_Q1));
-    for (size_t i = 0; i < N; i++) {
-        s->a[0][i] = (s->a[0][i] & 1) | s->a[0][i] >> 49 << 1;
-    }
     he_key_begin(&secret_kind, id, out);
-    kern_get()->pack_bits(out + HEADER, s->a[0], N, TRIT_BITS);
+    he_key_pack_secret(out + HEADER, s->a[0], N, TOP_BIT);
     he_key_end(&secret_kind, out);
     he_wide_scratch_free(s);
     return 0;
-}
-
-/* s->small = the coefficients. @return nonzero unless all are ternary and not too many */
-static uint64_t unpack_secret(const uint8_t *fields, struct he_wide_scratch *s)
-{
-    uint64_t *trits = s->a[0];
-    uint64_t bad = 0;
-    uint64_t weight = 0;
-    kern_get()->unpack_bits(trits, fields, N, TRIT_BITS);
-    for (size_t i = 0; i < N; i++) {
-        bad |= trits[i] & trits[i] >> 1;
-        weight += (trits[i] & 1) + (trits[i] >> 1);
-        s->small[i] = (int32_t)(trits[i] & 1) - (int32_t)(trits[i] >> 1);
-    }
-    bad |= (HE_NOISE_MAX_WIDE_KEY_WEIGHT - weight) >> 63;
-    return bad;
 }
 
 int he_wide_secret_key_read(struct span bytes, struct he_secret_key **out,
@@ -179,7 +158,8 @@ int he_wide_secret_key_read(struct span bytes, struct he_secret_key **out,
         rc = problem_set(why, CAIRN_ERR_NO_MEMORY, NULL, "no memory for a secret key");
         goto cleanup;
     }
-    uint64_t bad = unpack_secret(bytes.data + HEADER, s);
+    uint64_t bad = he_key_unpack_secret(bytes.data + HEADER, N, HE_NOISE_MAX_WIDE_KEY_WEIGHT, s->small,
+                                        s->a[0]);
     he_declassify(&bad, sizeof bad); /* of a key that is kept: it is one */
     if (bad != 0) {
         rc = problem_set(why, CAIRN_ERR_MALFORMED, "make a new key pair",
