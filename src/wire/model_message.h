@@ -16,7 +16,7 @@
  * little-endian.
  *
  *    0  "CRNM"            4
- *    4  version           u16   2
+ *    4  version           u16   3
  *    6  flags             u16   bit 0: final, nothing to train any more
  *    8  experiment        16
  *   24  round             u32   from 1; with the final flag: the last round
