@@ -291,6 +291,43 @@ int file_rewrite(const char *path, const void *bytes, size_t size, unsigned mode
     return replace(path, bytes, size, mode, false, why);
 }
 
+/* ---- files for a while ---- */
+
+const char *file_temporary_folder(void)
+{
+    const char *folder = getenv("TMPDIR");
+    return folder && folder[0] == '/' ? folder : "/tmp";
+}
+
+static int scratch_failed(struct cairn_problem *why, const char *doing)
+{
+    struct cairn_problem inner;
+    const int error = file_failed(&inner, file_temporary_folder(), doing);
+    return problem_set(why, error, "free some space there, or set TMPDIR to another folder", "%s",
+                       inner.what);
+}
+
+int file_scratch_open(int *fd, struct cairn_problem *why)
+{
+    char *path = NULL;
+    if (asprintf(&path, "%s/cairn-XXXXXX", file_temporary_folder()) < 0) {
+        return problem_set(why, CAIRN_ERR_NO_MEMORY, NULL, "no memory for a file's name");
+    }
+    *fd = mkostemp(path, O_CLOEXEC);
+    const int error = *fd < 0 ? scratch_failed(why, "create a file in it") : CAIRN_OK;
+    if (!error) {
+        (void)unlink(path);
+    }
+    free(path);
+    return error;
+}
+
+int file_scratch_write(int fd, const void *bytes, size_t size, struct cairn_problem *why)
+{
+    return write_all(fd, bytes, size) == 0 ? CAIRN_OK
+                                           : scratch_failed(why, "write a file in it");
+}
+
 int file_append(const char *path, const void *bytes, size_t size, struct cairn_problem *why)
 {
     int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0644);

@@ -59,6 +59,18 @@ bool file_draft_named(const char *name);
 /** Leave the old file as it is; an empty draft is ignored. */
 void file_draft_drop(struct file_draft *draft);
 
+/** Where files for a while go: TMPDIR, or /tmp. */
+const char *file_temporary_folder(void);
+/**
+ * A file without a name, for what is too large for memory; it ends with its descriptor.
+ * @param[out] fd  the caller's, close
+ * @retval CAIRN_ERR_STORAGE
+ */
+CAIRN_MUST_CHECK int file_scratch_open(int *fd, struct cairn_problem *why);
+/** All bytes, behind those that were written before. @retval CAIRN_ERR_STORAGE */
+CAIRN_MUST_CHECK int file_scratch_write(int fd, const void *bytes, size_t size,
+                                        struct cairn_problem *why);
+
 /** Append and flush one run of bytes, creating the file (0644). @retval CAIRN_ERR_STORAGE */
 CAIRN_MUST_CHECK int file_append(const char *path, const void *bytes, size_t size,
                                  struct cairn_problem *why);

@@ -16,7 +16,7 @@
 enum { MAGIC = 6, PREFIX_1 = 10, PREFIX_2 = 12, ALIGN = 64 };
 static const uint8_t magic[MAGIC] = {0x93, 'N', 'U', 'M', 'P', 'Y'};
 
-static const char hint_save[] = "save it with numpy.save(path, array.astype('float32'))";
+static const char hint_save[] = "convert it with array.astype('float32') and save it again";
 
 bool npy_begins(struct span start)
 {
@@ -173,7 +173,7 @@ static const struct {
     [NPY_FLOAT32] = {"<f4", 4}, [NPY_FLOAT64] = {"<f8", 8}, [NPY_UINT8] = {"|u1", 1},
     [NPY_INT8] = {"|i1", 1},    [NPY_UINT16] = {"<u2", 2},  [NPY_INT16] = {"<i2", 2},
     [NPY_UINT32] = {"<u4", 4},  [NPY_INT32] = {"<i4", 4},   [NPY_UINT64] = {"<u8", 8},
-    [NPY_INT64] = {"<i8", 8},
+    [NPY_INT64] = {"<i8", 8},   [NPY_FLOAT16] = {"<f2", 2}, [NPY_BOOL] = {"|b1", 1},
 };
 enum { TYPES = sizeof types / sizeof types[0] };
 
@@ -202,16 +202,25 @@ double npy_element(enum npy_type type, const uint8_t *bytes)
     case NPY_INT32: return (int32_t)le_get32(bytes);
     case NPY_UINT64: return (double)le_get64(bytes);
     case NPY_INT64: return (double)(int64_t)le_get64(bytes);
+    case NPY_FLOAT16:
+    case NPY_BOOL: break; /* refused by npy_parse_numbers */
     }
     return 0;
 }
 
-/* @param floats  float32 and nothing else */
-static int check_fields(const struct fields *f, bool floats, struct npy *npy, const char *name,
-                        struct cairn_problem *why)
+/* Which types a caller takes: those before `end` in the list. */
+struct taken {
+    unsigned end;
+    const char *needed;
+};
+static const struct taken only_float32 = {NPY_FLOAT32 + 1, "float32 (<f4) is needed"};
+static const struct taken numbers = {NPY_INT64 + 1, "float32, float64 or whole numbers are needed"};
+static const struct taken all_types = {TYPES, "float16, 32 or 64, whole numbers or bool are needed"};
+
+static int check_fields(const struct fields *f, const struct taken *taken, struct npy *npy,
+                        const char *name, struct cairn_problem *why)
 {
     const char *type = f->descr + (f->descr[0] && strchr("<>|=", f->descr[0]) != NULL ? 1 : 0);
-    const char *needed = floats ? "float32 (<f4) is needed" : "whole numbers or floats are needed";
     unsigned found = 0;
     if (type[0] == 'O') {
         return bad(why, name, "an array of Python objects; such files can run code and are never "
@@ -222,17 +231,17 @@ static int check_fields(const struct fields *f, bool floats, struct npy *npy, co
                            "%s: its elements are big-endian (%s); little-endian ones are needed",
                            name, f->descr);
     }
-    while (found < TYPES && strcmp(f->descr, types[found].descr) != 0) {
+    while (found < taken->end && strcmp(f->descr, types[found].descr) != 0) {
         found++;
     }
-    if (found == TYPES || (floats && found != NPY_FLOAT32)) {
+    if (found == taken->end) {
         return problem_set(why, CAIRN_ERR_DATA, hint_save, "%s: its dtype is %s; %s", name,
-                           f->descr, needed);
+                           f->descr, taken->needed);
     }
     /* with one dimension the two orders are the same */
     if (f->fortran && npy->n_dims > 1) {
         return problem_set(why, CAIRN_ERR_DATA,
-                           "save it with numpy.save(path, numpy.ascontiguousarray(array))",
+                           "convert it with numpy.ascontiguousarray(array) and save it again",
                            "%s: its elements are in Fortran order; C order is needed", name);
     }
     npy->type = (enum npy_type)found;
@@ -259,8 +268,8 @@ static int check_size(const struct npy *npy, uint64_t size, const char *name,
     return 0;
 }
 
-static int parse(struct span start, uint64_t size, const char *name, bool floats, struct npy *out,
-                 struct cairn_problem *why)
+static int parse(struct span start, uint64_t size, const char *name, const struct taken *taken,
+                 struct npy *out, struct cairn_problem *why)
 {
     struct npy npy = {0};
     struct fields fields = {0};
@@ -284,7 +293,7 @@ static int parse(struct span start, uint64_t size, const char *name, bool floats
     int error = parse_dictionary((struct text){text, text + length}, &fields, &npy, name, why);
     npy.data_at = prefix + length;
     if (!error) {
-        error = check_fields(&fields, floats, &npy, name, why);
+        error = check_fields(&fields, taken, &npy, name, why);
     }
     if (!error) {
         error = check_size(&npy, size, name, why);
@@ -298,13 +307,19 @@ static int parse(struct span start, uint64_t size, const char *name, bool floats
 int npy_parse(struct span start, uint64_t size, const char *name, struct npy *out,
               struct cairn_problem *why)
 {
-    return parse(start, size, name, true, out, why);
+    return parse(start, size, name, &only_float32, out, why);
 }
 
 int npy_parse_numbers(struct span start, uint64_t size, const char *name, struct npy *out,
                       struct cairn_problem *why)
 {
-    return parse(start, size, name, false, out, why);
+    return parse(start, size, name, &numbers, out, why);
+}
+
+int npy_parse_any(struct span start, uint64_t size, const char *name, struct npy *out,
+                  struct cairn_problem *why)
+{
+    return parse(start, size, name, &all_types, out, why);
 }
 
 int npy_header(const uint64_t *dims, unsigned n_dims, struct buf *out)

@@ -28,6 +28,8 @@ enum npy_type {
     NPY_INT32,
     NPY_UINT64,
     NPY_INT64,
+    NPY_FLOAT16,
+    NPY_BOOL,
 };
 
 struct npy {
@@ -36,6 +38,9 @@ struct npy {
     enum npy_type type;
     uint64_t data_at; /* the elements are all from there to the end of the file */
 };
+
+/** What the array in a file is called where it needs a name: the file has none. */
+#define NPY_ONLY_NAME "array"
 
 bool npy_begins(struct span start);
 /**
@@ -46,12 +51,15 @@ bool npy_begins(struct span start);
  */
 CAIRN_MUST_CHECK int npy_parse(struct span start, uint64_t size, const char *name, struct npy *out,
                                struct cairn_problem *why);
-/** A file of any of the types above. Else as npy_parse. */
+/** A file of numbers that npy_element reads: any type but float16 and bool. Else as npy_parse. */
 CAIRN_MUST_CHECK int npy_parse_numbers(struct span start, uint64_t size, const char *name,
                                        struct npy *out, struct cairn_problem *why);
+/** A file of any of the types above. Else as npy_parse. */
+CAIRN_MUST_CHECK int npy_parse_any(struct span start, uint64_t size, const char *name,
+                                   struct npy *out, struct cairn_problem *why);
 /** Bytes of an element. */
 size_t npy_element_size(enum npy_type type);
-/** The element at `bytes`; whole numbers beyond 2^53 are rounded. */
+/** The element at `bytes`, of a type that npy_parse_numbers takes; whole numbers beyond 2^53 are rounded. */
 double npy_element(enum npy_type type, const uint8_t *bytes);
 /** Append what comes before the elements, version 1. @retval CAIRN_ERR_NO_MEMORY */
 CAIRN_MUST_CHECK int npy_header(const uint64_t *dims, unsigned n_dims, struct buf *out);

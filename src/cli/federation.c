@@ -57,11 +57,9 @@ enum {
 
 static int make_folder(struct federation *f, const char *name, struct cairn_problem *why)
 {
-    const char *parent = getenv("TMPDIR");
     const char *slash = strrchr(name, '/');
     char folder[PROCESS_PATH_SIZE - 256];
-    (void)snprintf(folder, sizeof folder, "%s/cairn-run-XXXXXX",
-                   parent && parent[0] ? parent : "/tmp");
+    (void)snprintf(folder, sizeof folder, "%s/cairn-run-XXXXXX", file_temporary_folder());
     if (!mkdtemp(folder)) {
         return problem_set(why, CAIRN_ERR_STORAGE, "set TMPDIR to a folder that can be written",
                            "cannot make a folder like %s: %s", folder, strerror(errno));

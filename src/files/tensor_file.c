@@ -13,8 +13,6 @@
 #include "secret.h"
 #include "sizes.h"
 
-static const char npy_name[] = "array";
-
 const char *tensor_format_name(enum tensor_format format)
 {
     return format == TENSOR_NPY ? "npy" : "safetensors";
@@ -83,7 +81,7 @@ static int open_npy(struct tensor_file *file, struct cairn_problem *why)
         return error;
     }
     struct model_shape found = {0};
-    error = model_shape_add(&found, npy_name, npy.dims, npy.n_dims, why);
+    error = model_shape_add(&found, NPY_ONLY_NAME, npy.dims, npy.n_dims, why);
     if (!error) {
         error = sort_shape(file, &found, npy.data_at, why);
     }

@@ -34,11 +34,10 @@ static void path_of(const struct command_files *files, const char *name,
 
 int command_files_make(struct command_files *files, struct cairn_problem *why)
 {
-    const char *parent = getenv("TMPDIR");
     char folder[COMMAND_PATH_SIZE];
     *files = (struct command_files){.model = -1};
     const int n = snprintf(folder, sizeof folder, "%s/cairn-train-XXXXXX",
-                           parent != NULL && parent[0] == '/' ? parent : "/tmp");
+                           file_temporary_folder());
     if (n < 0 || (size_t)n >= sizeof folder || mkdtemp(folder) == NULL) {
         return problem_set(why, CAIRN_ERR_STORAGE, "set TMPDIR to a folder that can be written",
                            "cannot make a work folder for the trainer, %s: %s", folder,

@@ -317,7 +317,8 @@ static void test_formats__npy_refused(void **state)
     write_npy("train-features.npy", "|O", "3, 2", x, sizeof x);
     assert_refused(DATASET_TRAIN, "train-features.npy", "Python objects");
     write_npy("train-features.npy", "<c8", "3, 1", x, sizeof x);
-    assert_refused(DATASET_TRAIN, "train-features.npy", "whole numbers or floats are needed");
+    assert_refused(DATASET_TRAIN, "train-features.npy",
+                   "its dtype is <c8; float32, float64 or whole numbers are needed");
     write_npy("train-features.npy", "<f4", "6,", x, sizeof x);
     assert_refused(DATASET_TRAIN, "train-features.npy has 1 dimensions", "");
     write_npy("train-features.npy", "<f4", "2, 3", x, sizeof x);
