@@ -16,6 +16,7 @@ cairn_pkg(microhttpd "libmicrohttpd>=0.9.75")
 cairn_pkg(curl "libcurl>=7.88")
 cairn_pkg(openblas "openblas>=0.3.21")
 cairn_pkg(zlib "zlib")
+cairn_pkg(minizip "minizip")
 cairn_pkg(zstd "libzstd>=1.4.0") # the first with the stable parameter interface
 if(CAIRN_TESTS)
   cairn_pkg(cmocka "cmocka>=1.1.5")

@@ -7,8 +7,7 @@
 #include "cli.h"
 #include "dataset.h"
 #include "digest.h"
-#include "input.h"
-#include "safetensors.h"
+#include "model_file.h"
 #include "sizes.h"
 
 /* Bytes of a batch do not change what an evaluation says; 256 rows keep BLAS busy. */
@@ -21,42 +20,20 @@ struct subject {
     size_t layers[TRAIN_MAX_LAYERS];
 };
 
-/* The tensors of a file, without reading them. */
-static int read_shape(const char *path, struct model_shape *shape, struct cairn_problem *why)
-{
-    struct input in = {.fd = -1};
-    struct buf start = {0};
-    uint64_t data_at = 0;
-    int error = input_open(&in, path, why);
-    if (!error) {
-        error = input_append(&in, 0, 8, &start, why);
-    }
-    if (!error) {
-        error = safetensors_data_at(start.data, in.size, path, &data_at, why);
-    }
-    if (!error) {
-        error = input_append(&in, 8, (size_t)data_at - 8, &start, why);
-    }
-    if (!error) {
-        error = safetensors_parse_shape(buf_span(&start), in.size, path, shape, why);
-    }
-    buf_release(&start);
-    input_close(&in);
-    return error;
-}
-
 /* Without a config the model says what it is, and the data is as the defaults have it. */
 static int take_model(struct subject *s, const char *model, struct cairn_problem *why)
 {
-    struct model_shape shape = {0};
-    int error = read_shape(model, &shape, why);
-    if (!error) {
-        error = train_builtin_recognise(&shape, &s->options.model, s->layers, &s->options.n_layers,
-                                        why);
-        s->options.layers = s->layers;
+    struct safetensors_file file;
+    struct cairn_problem inner = {0};
+    int error = model_file_open(&file, model, NULL, why);
+    if (error) {
+        return error;
     }
-    model_shape_release(&shape);
-    return error;
+    error = train_builtin_recognise(&file.found, &s->options.model, s->layers,
+                                    &s->options.n_layers, &inner);
+    s->options.layers = s->layers;
+    safetensors_close(&file);
+    return error ? problem_set(why, error, inner.hint, "%s: %s", model, inner.what) : 0;
 }
 
 static int take_config(struct cli *cli, struct subject *s, const char *path,
@@ -112,8 +89,13 @@ static int evaluate(struct cli *cli, struct trainer *trainer, const char *path,
                     struct cairn_problem *why)
 {
     struct eval_metrics metrics = {0};
-    float *model = size_alloc_array(trainer->shape->n_params, sizeof *model);
-    int error = model ? safetensors_read(path, trainer->shape, model, why) : cli_no_memory(why);
+    struct safetensors_file file = {0};
+    const size_t n = trainer->shape->n_params;
+    float *model = size_alloc_array(n, sizeof *model);
+    int error = model ? model_file_open(&file, path, trainer->shape, why) : cli_no_memory(why);
+    if (!error) {
+        error = safetensors_read_run(&file, 0, n, model, why);
+    }
     if (!error) {
         error = trainer->evaluate(trainer, model, &metrics, why);
     }
@@ -122,6 +104,7 @@ static int evaluate(struct cli *cli, struct trainer *trainer, const char *path,
     } else if (!error) {
         print_metrics(&metrics);
     }
+    safetensors_close(&file);
     free(model);
     return error;
 }

@@ -12,8 +12,8 @@
 #include "cli.h"
 #include "estimate.h"
 #include "json.h"
+#include "model_file.h"
 #include "random.h"
-#include "safetensors.h"
 #include "serve.h"
 
 struct push {
@@ -69,7 +69,7 @@ static int tell_model(struct push *p, struct cairn_problem *why)
                            "train.type command: only the program knows what its model looks like, and "
                            "push runs nothing");
     }
-    int error = safetensors_open(&p->first, s->model_file, NULL, 0, why);
+    int error = model_file_open(&p->first, s->model_file, NULL, why);
     if (!error) {
         error = fed_check_metadata(p->first.metadata, why);
     }

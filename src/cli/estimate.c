@@ -8,11 +8,11 @@
 #include "builtin.h"
 #include "dataset.h"
 #include "frame.h"
+#include "model_file.h"
 #include "model_message.h"
 #include "sampling.h"
 #include "strategy.h"
 #include "quantiser.h"
-#include "safetensors.h"
 #include "sizes.h"
 #include "synthetic.h"
 
@@ -39,7 +39,7 @@ static int command_shape(const struct fed_settings *settings, struct model_shape
         return train_builtin_shape(&assumed, shape, why);
     }
     *source = "model.file";
-    const int err = safetensors_open(&file, settings->model_file, NULL, 0, why);
+    const int err = model_file_open(&file, settings->model_file, NULL, why);
     if (err == 0) {
         *shape = file.found;
         file.found = (struct model_shape){0};

@@ -60,8 +60,8 @@ static const struct config_field model[] = {
      .otherwise = 1000000,
      .help = "parameters of the model that train.type synthetic makes up; of no other"},
     {.name = "file", .kind = CONFIG_TEXT, SETTING(model_file),
-     .help = "safetensors file on the aggregator with the initial model of train.type command; left out: "
-             "the command makes it"},
+     .help = "file on the aggregator, safetensors, .npz or .npy, with the initial model of train.type "
+             "command; left out: the command makes it"},
     {.name = "include", .kind = CONFIG_TEXTS, SETTING(include),
      .help = "patterns of the names of the tensors that are shared, * for any characters and ? for one; "
              "empty: all of them"},

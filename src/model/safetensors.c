@@ -588,27 +588,41 @@ static int place_tensors(struct safetensors_file *file, struct cairn_problem *wh
     return 0;
 }
 
-int safetensors_open(struct safetensors_file *file, const char *path,
-                     const struct model_shape *shape, uint64_t header_most,
-                     struct cairn_problem *why)
+int safetensors_open_input(struct safetensors_file *file, const struct input *in,
+                           const struct model_shape *shape, uint64_t header_most,
+                           struct cairn_problem *why)
 {
-    *file = (struct safetensors_file){0};
-    int err = input_open(&file->in, path, why);
+    *file = (struct safetensors_file){.in = *in};
+    int err = read_start(file, header_most, why);
 
-    if (err) {
-        return err;
-    }
-    file->open = true;
-    err = read_start(file, header_most, why);
     file->shape = shape ? shape : &file->found;
     if (!err && shape) {
-        err = model_shape_same(shape, &file->found, path, why);
+        err = model_shape_same(shape, &file->found, in->path, why);
     }
     if (!err) {
         err = place_tensors(file, why);
     }
     if (err) {
         safetensors_close(file);
+    }
+    return err;
+}
+
+int safetensors_open(struct safetensors_file *file, const char *path,
+                     const struct model_shape *shape, uint64_t header_most,
+                     struct cairn_problem *why)
+{
+    struct input in;
+    *file = (struct safetensors_file){0};
+    int err = input_open(&in, path, why);
+
+    if (err) {
+        return err;
+    }
+    err = safetensors_open_input(file, &in, shape, header_most, why);
+    file->owns = !err;
+    if (err) {
+        input_close(&in);
     }
     return err;
 }
@@ -689,7 +703,7 @@ int safetensors_read_words(const struct safetensors_file *file, uint64_t *words,
 
 void safetensors_close(struct safetensors_file *file)
 {
-    if (file->open) {
+    if (file->owns) {
         input_close(&file->in);
     }
     model_shape_release(&file->found);

@@ -52,7 +52,7 @@ CAIRN_MUST_CHECK int safetensors_read(const char *path, const struct model_shape
  */
 struct safetensors_file {
     struct input in;
-    bool open;
+    bool owns; /* it closes `in` */
     struct model_shape found;        /* of the file, in the order of its bytes */
     const struct model_shape *shape; /* in which runs are counted; `found` where none was given */
     size_t *at;                      /* of each tensor of shape->tensors: its number in found.tensors */
@@ -68,6 +68,10 @@ struct safetensors_file {
 CAIRN_MUST_CHECK int safetensors_open(struct safetensors_file *file, const char *path,
                                       const struct model_shape *shape, uint64_t header_most,
                                       struct cairn_problem *why);
+/** The same of a file that is open, and stays the caller's: open as long as runs of it are read. */
+CAIRN_MUST_CHECK int safetensors_open_input(struct safetensors_file *file, const struct input *in,
+                                            const struct model_shape *shape, uint64_t header_most,
+                                            struct cairn_problem *why);
 /** Flattened elements first .. first+n-1 of `shape`, from whatever dtype. @retval CAIRN_ERR_DATA shortened meanwhile */
 CAIRN_MUST_CHECK int safetensors_read_run(const struct safetensors_file *file, size_t first,
                                           size_t n, float *out, struct cairn_problem *why);

@@ -208,30 +208,32 @@ static int digest_config(struct aggregator *a, struct span text, struct cairn_pr
     return err;
 }
 
-/* Is there an unfinished run that began with this config and this file, or with the copy that it kept? */
-static int look_for_run(struct aggregator *a, const char *init, enum aggregator_resume wanted,
-                        enum ledger_found *found, struct cairn_problem *why)
+/* Is there an unfinished run that began with this config and this file?
+ * @param first  the file that was given, or the copy that a run kept; NULL: none */
+static int look_for_run(struct aggregator *a, const struct input *first, bool given,
+                        enum aggregator_resume wanted, enum ledger_found *found,
+                        struct cairn_problem *why)
 {
-    char kept[RUNFOLDER_PATH_SIZE], digest[DIGEST_HEX_SIZE];
-    const bool has_kept = initial_kept(&a->run, kept);
+    char digest[DIGEST_HEX_SIZE];
     memcpy(digest, a->config_digest, sizeof digest);
-    int err = initial_digest(init != NULL ? init : has_kept ? kept : NULL, digest, why);
+    int err = initial_digest(first, digest, why);
     if (err == 0 && wanted != AGGREGATOR_ANEW) {
         err = ledger_look(a->ledger, digest, found, why);
     }
     if (err == 0) {
         err = check_resume(*found, wanted, a->run.path, why);
     }
-    if (err == 0 && (init != NULL || *found == LEDGER_UNFINISHED)) {
+    if (err == 0 && (given || *found == LEDGER_UNFINISHED)) {
         memcpy(a->config_digest, digest, sizeof digest);
     }
-    if (err == 0 && *found == LEDGER_UNFINISHED && has_kept) {
-        err = train_shared_load(a->trainer, kept, a->model, why);
+    if (err == 0 && *found == LEDGER_UNFINISHED && first != NULL && !given) {
+        err = train_shared_load(a->trainer, first, a->model, why);
     }
     return err;
 }
 
-static int begin_run(struct aggregator *a, struct span text, const char *init,
+/* @param given  the file to begin with; NULL: none */
+static int begin_run(struct aggregator *a, struct span text, const struct input *given,
                      struct cairn_problem *why)
 {
     const struct fed_settings *s = &a->config->settings;
@@ -239,24 +241,19 @@ static int begin_run(struct aggregator *a, struct span text, const char *init,
     if (err == 0) {
         err = runfolder_begin(&a->run, s->runs_dir, s->experiment, text, why);
     }
-    if (err != 0 || init == NULL) {
+    if (err != 0 || given == NULL) {
         initial_drop(&a->run);
         return err;
     }
-    return initial_keep(&a->run, init, why);
+    return initial_keep(&a->run, given, why);
 }
 
 /* New or going on, as the run's folder and the caller have it. */
-static int make_run(struct aggregator *a, struct span text, enum aggregator_resume wanted,
-                    const char *init, struct cairn_problem *why)
+static int find_run(struct aggregator *a, struct span text, enum aggregator_resume wanted,
+                    const struct input *first, bool given, struct cairn_problem *why)
 {
-    const struct fed_settings *s = &a->config->settings;
     enum ledger_found found = LEDGER_NOTHING;
-    int err = digest_config(a, text, why);
-    runfolder_locate(&a->run, s->runs_dir, s->experiment);
-    if (err == 0 && init != NULL) {
-        err = train_shared_load(a->trainer, init, a->model, why);
-    }
+    int err = given ? train_shared_load(a->trainer, first, a->model, why) : 0;
     if (err == 0 && aggregation_tells_models(a)) {
         err = fed_check_metadata(a->trainer->metadata, why);
     }
@@ -265,12 +262,33 @@ static int make_run(struct aggregator *a, struct span text, enum aggregator_resu
                           &a->ledger, why);
     }
     if (err == 0) {
-        err = look_for_run(a, init, wanted, &found, why);
+        err = look_for_run(a, first, given, wanted, &found, why);
     }
     if (err != 0) {
         return err;
     }
-    return found == LEDGER_UNFINISHED ? resume_run(a, text, why) : begin_run(a, text, init, why);
+    return found == LEDGER_UNFINISHED ? resume_run(a, text, why)
+                                      : begin_run(a, text, given ? first : NULL, why);
+}
+
+/* The file that it begins with is opened once: what is loaded is what is compared and kept. */
+static int make_run(struct aggregator *a, struct span text, enum aggregator_resume wanted,
+                    const char *init, struct cairn_problem *why)
+{
+    const struct fed_settings *s = &a->config->settings;
+    char kept[RUNFOLDER_PATH_SIZE];
+    struct input first = {.fd = -1};
+    int err = digest_config(a, text, why);
+    runfolder_locate(&a->run, s->runs_dir, s->experiment);
+    const bool there = initial_kept(&a->run, kept) || init != NULL;
+    if (err == 0 && there) {
+        err = initial_open(&first, init != NULL ? init : kept, a->trainer->whole, why);
+    }
+    if (err == 0) {
+        err = find_run(a, text, wanted, there ? &first : NULL, init != NULL, why);
+    }
+    input_close(&first);
+    return err;
 }
 
 /* ---- both ---- */

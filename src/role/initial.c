@@ -5,7 +5,7 @@
 #include <unistd.h>
 
 #include "file.h"
-#include "input.h"
+#include "model_file.h"
 
 enum { BLOCK = 1 << 16 };
 
@@ -23,26 +23,31 @@ void initial_drop(const struct runfolder *run)
     }
 }
 
+int initial_open(struct input *in, const char *path, const struct model_shape *model,
+                 struct cairn_problem *why)
+{
+    struct cairn_problem inner = {0};
+    const int err = model_input_open(in, path, model, &inner);
+    return err == 0 ? 0
+                    : problem_set(why, err == CAIRN_ERR_REFUSED ? CAIRN_ERR_DATA : err, inner.hint,
+                                  "%s", inner.what);
+}
+
 /* All bytes of a file, block by block. */
-static int for_each_block(const char *path,
+static int for_each_block(const struct input *in,
                           int (*use)(void *ctx, const uint8_t *bytes, size_t size,
                                      struct cairn_problem *why),
                           void *ctx, struct cairn_problem *why)
 {
     uint8_t block[BLOCK];
-    struct input in;
-    int err = input_open(&in, path, why);
-    if (err != 0) {
-        return err;
-    }
-    for (uint64_t at = 0; err == 0 && at < in.size; at += sizeof block) {
-        const size_t n = in.size - at < sizeof block ? (size_t)(in.size - at) : sizeof block;
-        err = input_read(&in, at, block, n, why);
+    int err = 0;
+    for (uint64_t at = 0; err == 0 && at < in->size; at += sizeof block) {
+        const size_t n = in->size - at < sizeof block ? (size_t)(in->size - at) : sizeof block;
+        err = input_read(in, at, block, n, why);
         if (err == 0) {
             err = use(ctx, block, n, why);
         }
     }
-    input_close(&in);
     return err;
 }
 
@@ -51,7 +56,8 @@ static int copy_block(void *ctx, const uint8_t *bytes, size_t size, struct cairn
     return file_draft_write(ctx, bytes, size, why);
 }
 
-int initial_keep(const struct runfolder *run, const char *from, struct cairn_problem *why)
+int initial_keep(const struct runfolder *run, const struct input *from,
+                 struct cairn_problem *why)
 {
     char path[RUNFOLDER_PATH_SIZE];
     struct file_draft draft = {0};
@@ -74,16 +80,16 @@ static int digest_block(void *ctx, const uint8_t *bytes, size_t size, struct cai
     return 0;
 }
 
-int initial_digest(const char *path, char hex[DIGEST_HEX_SIZE], struct cairn_problem *why)
+int initial_digest(const struct input *in, char hex[DIGEST_HEX_SIZE], struct cairn_problem *why)
 {
     uint8_t digest[DIGEST_SIZE];
     struct digest_state state;
-    if (path == NULL) {
+    if (in == NULL) {
         return 0;
     }
     digest_init(&state);
     digest_update(&state, hex, DIGEST_HEX_SIZE);
-    const int err = for_each_block(path, digest_block, &state, why);
+    const int err = for_each_block(in, digest_block, &state, why);
     digest_final(&state, digest);
     if (err == 0) {
         digest_hex(digest, DIGEST_SIZE, hex);

@@ -25,6 +25,7 @@
 #include "command_process.h"
 #include "json.h"
 #include "log.h"
+#include "model_file.h"
 #include "quantiser.h"
 #include "secret.h"
 #include "sizes.h"
@@ -676,7 +677,7 @@ static int make_initial(struct command *c, const struct train_command_options *o
     struct safetensors_file file = {0};
     int err;
     if (o->model_file != NULL && o->model_file[0] != '\0') {
-        err = safetensors_open(&file, o->model_file, NULL, 0, why);
+        err = model_file_open(&file, o->model_file, NULL, why);
         err = err != 0 ? err : take_file(c, &file, why);
         safetensors_close(&file);
         return err;

@@ -293,14 +293,14 @@ static int load_floats(struct shared_trainer *s, const struct safetensors_file *
     return err;
 }
 
-int train_shared_load(struct trainer *self, const char *path, float *shared,
+int train_shared_load(struct trainer *self, const struct input *in, float *shared,
                       struct cairn_problem *why)
 {
     struct shared_trainer *s = shared_of(self);
     const struct model_shape *shape = s->inner->shape;
     struct safetensors_file file;
     struct cairn_problem inner = {0};
-    int err = safetensors_open(&file, path, shape, 0, &inner);
+    int err = safetensors_open_input(&file, in, shape, 0, &inner);
     if (err != 0) {
         return problem_set(why, err == CAIRN_ERR_REFUSED ? CAIRN_ERR_DATA : err, inner.hint, "%s",
                            inner.what);

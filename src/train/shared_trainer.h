@@ -2,6 +2,7 @@
 #ifndef TRAIN_SHARED_TRAINER_H
 #define TRAIN_SHARED_TRAINER_H
 
+#include "input.h"
 #include "share.h"
 #include "trainer.h"
 
@@ -32,15 +33,15 @@ CAIRN_MUST_CHECK int train_shared_new(struct trainer *inner,
                                       struct trainer **out, struct cairn_problem *why);
 
 /**
- * Begin with the model in a file instead: of an evaluator that train_shared_new has made. From then
+ * Begin with the model in a file of safetensors instead: of an evaluator that train_shared_new has made. From then
  * on a model is written as this file was: its order of tensors, their types, its metadata.
- * @param path         safetensors
+ * @param in           read at once
  * @param[out] shared  the shared floats, shape->n_params; the words are in self->words
- * @retval CAIRN_ERR_DATA  not there, unreadable, another model than the trainer's, or a value that is
+ * @retval CAIRN_ERR_DATA  unreadable, another model than the trainer's, or a value that is
  *                         not finite
  * @retval CAIRN_ERR_NO_MEMORY
  */
-CAIRN_MUST_CHECK int train_shared_load(struct trainer *self, const char *path, float *shared,
+CAIRN_MUST_CHECK int train_shared_load(struct trainer *self, const struct input *in, float *shared,
                                        struct cairn_problem *why);
 /**
  * Of an evaluator: the integers that the clients have sent become self->words.

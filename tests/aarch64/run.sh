@@ -46,7 +46,7 @@ download() {
     private_apt update -o APT::Update::Error-Mode=any &&
         private_apt install -y --download-only --no-install-recommends libc6-dev libmicrohttpd-dev \
             libcurl4-gnutls-dev libjansson-dev libsodium-dev libgcrypt20-dev libopenblas-dev \
-            zlib1g-dev libzstd-dev libcmocka-dev
+            zlib1g-dev libminizip-dev libzstd-dev libcmocka-dev
 }
 
 # A link to /lib/... means the folder's own.
