@@ -5,40 +5,16 @@
  * repairs the lengths and the digest of the header, so that its JSON is reached.
  */
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 #include <cairn/files.h>
 
 #include "digest.h"
 #include "fuzz.h"
 #include "le.h"
+#include "memory_file.h"
 #include "update_file.h"
 
 enum { UPDATE = 1, REPAIR = 2, FIXED = 24 };
-
-/* A file in memory, made once; its path is good as long as the process lives. */
-static const char *memory_path(int *fd)
-{
-    static int file = -1;
-    static char path[64];
-    if (file < 0) {
-        file = memfd_create("fuzz", MFD_CLOEXEC);
-        FUZZ_REQUIRE(file >= 0);
-        (void)snprintf(path, sizeof path, "/proc/self/fd/%d", file);
-    }
-    *fd = file;
-    return path;
-}
-
-static const char *put(const uint8_t *bytes, size_t size)
-{
-    int fd;
-    const char *path = memory_path(&fd);
-    FUZZ_REQUIRE(ftruncate(fd, 0) == 0);
-    FUZZ_REQUIRE(size == 0 || pwrite(fd, bytes, size, 0) == (ssize_t)size);
-    return path;
-}
 
 static void repair(uint8_t *bytes, size_t size)
 {
@@ -125,7 +101,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (mode & REPAIR) {
         repair(bytes, size);
     }
-    const char *path = put(bytes, size);
+    const char *path = memory_file(0, bytes, size);
     free(bytes);
     if (mode & UPDATE) {
         check_update(path);
