@@ -5,19 +5,18 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "file.h"
 #include "problem.h"
 
 static int failed(struct cairn_problem *why, const char *path, const char *doing)
 {
-    int number = errno;
-    char sentence[128];
-    return problem_set(why, CAIRN_ERR_DATA, number == ENOENT ? "check the path" : NULL,
-                       "%s: cannot %s: %s", path, doing,
-                       strerror_r(number, sentence, sizeof sentence));
+    struct cairn_problem inner = {0};
+    const int error = file_failed(&inner, path, doing);
+    return problem_set(why, error == CAIRN_ERR_STORAGE ? CAIRN_ERR_DATA : error, inner.hint, "%s",
+                       inner.what);
 }
 
 int input_open(struct input *in, const char *path, struct cairn_problem *why)
@@ -32,6 +31,9 @@ int input_open(struct input *in, const char *path, struct cairn_problem *why)
     int error = 0;
     if (fstat(in->fd, &status) != 0) {
         error = failed(why, path, "look at it");
+    } else if (S_ISDIR(status.st_mode)) {
+        error = problem_set(why, CAIRN_ERR_DATA, "name a file in it",
+                            "%s is no regular file, but a folder", path);
     } else if (!S_ISREG(status.st_mode)) {
         error = problem_set(why, CAIRN_ERR_DATA, "it is read in several passes: save it first",
                             "%s is no regular file", path);

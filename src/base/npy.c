@@ -322,6 +322,21 @@ int npy_parse_any(struct span start, uint64_t size, const char *name, struct npy
     return parse(start, size, name, &all_types, out, why);
 }
 
+int npy_read_header(const struct input *in,
+                    int (*parse_start)(struct span, uint64_t, const char *, struct npy *,
+                                       struct cairn_problem *),
+                    struct npy *out, struct cairn_problem *why)
+{
+    struct buf start = {0};
+    int error = input_append(in, 0, in->size < NPY_HEADER_LIMIT ? (size_t)in->size : NPY_HEADER_LIMIT,
+                             &start, why);
+    if (!error) {
+        error = parse_start(buf_span(&start), in->size, in->path, out, why);
+    }
+    buf_release(&start);
+    return error;
+}
+
 int npy_header(const uint64_t *dims, unsigned n_dims, struct buf *out)
 {
     const size_t start = out->size;

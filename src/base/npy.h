@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "buf.h"
+#include "input.h"
 
 /**
  * NumPy's .npy: magic, version, header length, a Python dictionary with descr, fortran_order and
@@ -57,6 +57,12 @@ CAIRN_MUST_CHECK int npy_parse_numbers(struct span start, uint64_t size, const c
 /** A file of any of the types above. Else as npy_parse. */
 CAIRN_MUST_CHECK int npy_parse_any(struct span start, uint64_t size, const char *name,
                                    struct npy *out, struct cairn_problem *why);
+/** Look at the header of a file that is open. @param parse  one of the three above
+ * @retval CAIRN_ERR_DATA, CAIRN_ERR_NO_MEMORY  *out untouched */
+CAIRN_MUST_CHECK int npy_read_header(const struct input *in,
+                                     int (*parse)(struct span, uint64_t, const char *, struct npy *,
+                                                  struct cairn_problem *),
+                                     struct npy *out, struct cairn_problem *why);
 /** Bytes of an element. */
 size_t npy_element_size(enum npy_type type);
 /** The element at `bytes`, of a type that npy_parse_numbers takes; whole numbers beyond 2^53 are rounded. */

@@ -5,25 +5,21 @@
  */
 #include "byte_source.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include <zlib.h>
 
+#include "input.h"
+#include "sizes.h"
+
 /* zlib's manual: larger pieces than its 32 KB window gain little */
 enum { CHUNK = 1 << 15 };
-/* deflate's best: 258 bytes from two bits, 1032 to 1 (zlib's technical details) */
-enum { DEFLATE_RATIO = 1032 };
 
 struct byte_source {
-    const char *path;
-    int fd;
-    uint64_t file_size;
+    struct input file;
+    uint64_t at; /* where in it is read next */
     bool gzip;
     bool stream_ended; /* between two members of a gzip file */
     z_stream inflate;
@@ -34,52 +30,25 @@ struct byte_source {
 static int no_gzip(const struct byte_source *s, struct cairn_problem *why, const char *reason)
 {
     return problem_set(why, CAIRN_ERR_DATA, "download the file again",
-                       "%s: the gzip stream is damaged: %s", s->path, reason);
-}
-
-/* Open a regular file. A pipe would otherwise wait for its writer, so the open does not block. */
-static int open_file(struct byte_source *s, struct cairn_problem *why)
-{
-    struct stat facts;
-
-    s->fd = open(s->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (s->fd < 0 || fstat(s->fd, &facts) != 0) {
-        return problem_set(why, CAIRN_ERR_DATA, "check data.dir and the file's permissions",
-                           "cannot read %s: %s", s->path, strerror(errno));
-    }
-    if (!S_ISREG(facts.st_mode)) {
-        return problem_set(why, CAIRN_ERR_DATA, "check data.dir", "%s is not a file", s->path);
-    }
-    if (facts.st_size == 0) {
-        return problem_set(why, CAIRN_ERR_DATA, "download the file again", "%s is empty", s->path);
-    }
-    s->file_size = (uint64_t)facts.st_size;
-    return 0;
+                       "%s: the gzip stream is damaged: %s", s->file.path, reason);
 }
 
 /* Fill the input buffer behind what is left in it, which is moved to the front. */
 static int refill(struct byte_source *s, struct cairn_problem *why)
 {
-    size_t left = s->inflate.avail_in;
+    const size_t left = s->inflate.avail_in, room = CHUNK - left;
+    const uint64_t rest = s->file.size - s->at;
+    const size_t n = rest < room ? (size_t)rest : room;
+    int err;
 
     memmove(s->in, s->inflate.next_in, left);
     s->inflate.next_in = s->in;
-    while (left < CHUNK) {
-        ssize_t n = read(s->fd, s->in + left, CHUNK - left);
-        if (n < 0 && errno == EINTR) {
-            continue;
-        }
-        if (n < 0) {
-            return problem_set(why, CAIRN_ERR_DATA, "check the disk", "cannot read %s: %s", s->path,
-                               strerror(errno));
-        }
-        if (n == 0) {
-            break;
-        }
-        left += (size_t)n;
+    err = input_read(&s->file, s->at, s->in + left, n, why);
+    if (!err) {
+        s->at += n;
+        s->inflate.avail_in = (uInt)(left + n);
     }
-    s->inflate.avail_in = (uInt)left;
-    return 0;
+    return err;
 }
 
 static bool gzip_begins(const struct byte_source *s)
@@ -97,9 +66,11 @@ int byte_source_open(const char *path, struct byte_source **out, struct cairn_pr
     if (!s) {
         return problem_set(why, CAIRN_ERR_NO_MEMORY, NULL, "no memory to read %s", path);
     }
-    s->path = path;
     s->inflate.next_in = s->in;
-    err = open_file(s, why);
+    err = input_open(&s->file, path, why);
+    if (!err && s->file.size == 0) {
+        err = problem_set(why, CAIRN_ERR_DATA, "download the file again", "%s is empty", path);
+    }
     if (!err) {
         err = refill(s, why);
     }
@@ -129,9 +100,7 @@ void byte_source_close(struct byte_source *s)
     if (s->gzip) {
         (void)inflateEnd(&s->inflate);
     }
-    if (s->fd >= 0) {
-        (void)close(s->fd);
-    }
+    input_close(&s->file);
     free(s);
 }
 
@@ -174,7 +143,7 @@ static int take_gzip(struct byte_source *s, uint8_t *out, size_t size, size_t *n
     }
     if (s->inflate.avail_in == 0) {
         return problem_set(why, CAIRN_ERR_DATA, "download the file again",
-                           "%s: the gzip stream is cut off", s->path);
+                           "%s: the gzip stream is cut off", s->file.path);
     }
     s->inflate.next_out = out;
     s->inflate.avail_out = (uInt)size;
@@ -183,7 +152,7 @@ static int take_gzip(struct byte_source *s, uint8_t *out, size_t size, size_t *n
     if (status == Z_STREAM_END) {
         s->stream_ended = true;
     } else if (status == Z_MEM_ERROR) {
-        return problem_set(why, CAIRN_ERR_NO_MEMORY, NULL, "no memory to unpack %s", s->path);
+        return problem_set(why, CAIRN_ERR_NO_MEMORY, NULL, "no memory to unpack %s", s->file.path);
     } else if (status != Z_OK && status != Z_BUF_ERROR) {
         return no_gzip(s, why, s->inflate.msg ? s->inflate.msg : zError(status));
     }
@@ -229,5 +198,5 @@ bool byte_source_is_gzip(const struct byte_source *s)
 
 uint64_t byte_source_most(const struct byte_source *s)
 {
-    return s->gzip ? s->file_size * DEFLATE_RATIO : s->file_size;
+    return s->gzip ? s->file.size * SIZE_DEFLATE_RATIO : s->file.size;
 }

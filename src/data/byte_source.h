@@ -28,7 +28,8 @@ void byte_source_close(struct byte_source *source);
  * Read up to `size` bytes; fewer only at the end of the data.
  * @param out  NULL: pass over them
  * @param[out] got  how many there were
- * @retval CAIRN_ERR_DATA  the disk or the gzip stream is damaged, or the gzip stream is cut off
+ * @retval CAIRN_ERR_DATA  the disk or the gzip stream is damaged, or the gzip stream is cut off, or the file was
+ *                         shortened meanwhile
  */
 CAIRN_MUST_CHECK int byte_source_read(struct byte_source *source, uint8_t *out, size_t size,
                                       size_t *got, struct cairn_problem *why);

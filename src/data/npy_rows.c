@@ -7,7 +7,6 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "input.h"
 #include "npy.h"
 #include "row_file.h"
 #include "sizes.h"
@@ -34,18 +33,9 @@ static void arrays_close(struct row_file *file)
 static int open_array(const char *path, struct input *in, struct npy *npy,
                       struct cairn_problem *why)
 {
-    struct buf start = {0};
-    int err = input_open(in, path, why);
+    const int err = input_open(in, path, why);
 
-    if (!err) {
-        const size_t want = in->size < NPY_HEADER_LIMIT ? (size_t)in->size : NPY_HEADER_LIMIT;
-        err = input_append(in, 0, want, &start, why);
-    }
-    if (!err) {
-        err = npy_parse_numbers(buf_span(&start), in->size, path, npy, why);
-    }
-    buf_release(&start);
-    return err;
+    return err ? err : npy_read_header(in, npy_parse_numbers, npy, why);
 }
 
 static int check_arrays(struct row_file *file, const struct arrays *a, struct cairn_problem *why)

@@ -67,16 +67,9 @@ cleanup:
 
 static int open_npy(struct tensor_file *file, struct cairn_problem *why)
 {
-    struct buf start = {0};
     struct npy npy;
     _Static_assert((int)NPY_MAX_DIMS <= (int)MODEL_MAX_DIMS, "every array is a tensor");
-    const size_t want =
-        file->in.size < NPY_HEADER_LIMIT ? (size_t)file->in.size : NPY_HEADER_LIMIT;
-    int error = input_append(&file->in, 0, want, &start, why);
-    if (!error) {
-        error = npy_parse(buf_span(&start), file->in.size, file->in.path, &npy, why);
-    }
-    buf_release(&start);
+    int error = npy_read_header(&file->in, npy_parse, &npy, why);
     if (error) {
         return error;
     }

@@ -41,14 +41,7 @@ static const char *only_name(const struct model_shape *wanted)
 
 static int look_at_npy(struct arrays *a, struct cairn_problem *why)
 {
-    struct buf start = {0};
-    const uint64_t size = a->in->size;
-    int err = input_append(a->in, 0, size < NPY_HEADER_LIMIT ? (size_t)size : NPY_HEADER_LIMIT,
-                           &start, why);
-    if (err == 0) {
-        err = npy_parse_any(buf_span(&start), size, a->in->path, &a->npy, why);
-    }
-    buf_release(&start);
+    const int err = npy_read_header(a->in, npy_parse_any, &a->npy, why);
     if (err != 0) {
         return err;
     }

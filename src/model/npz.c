@@ -9,8 +9,8 @@
 
 #include <minizip/unzip.h>
 
-/* deflate's best: 258 bytes from two bits, 1032 to 1 (zlib's technical details) */
-enum { DEFLATE_RATIO = 1032 };
+#include "sizes.h"
+
 enum { ENCRYPTED = 1, STORED = 0, DEFLATED = 8 }; /* APPNOTE 4.4.4, bit 0, and 4.4.5 */
 static const char ending[] = ".npy";
 enum { ENDING = sizeof ending - 1 };
@@ -225,7 +225,7 @@ static int check_facts(struct npz *npz, const unz_file_info64 *facts, struct cai
         return bad(npz, hint_again, "would take more room than the file has", why);
     }
     npz->packed += packed;
-    if (facts->compression_method == STORED ? size != packed : size / DEFLATE_RATIO > packed) {
+    if (facts->compression_method == STORED ? size != packed : size / SIZE_DEFLATE_RATIO > packed) {
         return problem_set(why, CAIRN_ERR_DATA, hint_again,
                            "%s: member \"%s\" claims %" PRIu64 " bytes, which cannot be in %" PRIu64,
                            npz->in->path, npz->name, size, packed);

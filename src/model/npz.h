@@ -2,7 +2,6 @@
 #ifndef MODEL_NPZ_H
 #define MODEL_NPZ_H
 
-#include "input.h"
 #include "npy.h"
 #include "shape.h"
 

@@ -310,11 +310,11 @@ static void test_idx__not_a_readable_file(void **state)
     char path[512];
 
     (void)state;
-    assert_refused("absent", IDX_IMAGES, "cannot read", "No such file");
-    assert_refused("", IDX_IMAGES, "is not a file", "");
+    assert_refused("absent", IDX_IMAGES, "cannot open", "No such file");
+    assert_refused("", IDX_IMAGES, "is no regular file, but a folder", "");
     (void)snprintf(path, sizeof path, "%s/pipe", folder);
     assert_int_equal(mkfifo(path, 0600), 0);
-    assert_refused("pipe", IDX_IMAGES, "is not a file", ""); /* and does not wait for a writer */
+    assert_refused("pipe", IDX_IMAGES, "is no regular file", ""); /* and does not wait for a writer */
 }
 
 int main(void)
