@@ -118,7 +118,8 @@ static int take_field(struct text *t, const char *key, struct fields *f, struct 
     if (strcmp(key, "descr") == 0 && !f->has_descr) {
         f->has_descr = true;
         if (take(t, "[")) {
-            return bad(why, name, "a structured array, with several fields an element");
+            return problem_set(why, CAIRN_ERR_DATA, "save each field as an array of its own",
+                               "%s: a structured array, with several fields an element", name);
         }
         return take_string(t, f->descr, sizeof f->descr) ? 0 : bad(why, name, "no usable dtype");
     }

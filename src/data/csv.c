@@ -148,6 +148,10 @@ static int cut_line(struct csv_reader *r, struct cairn_problem *why)
     if (memchr(at, 0, r->line.size - 1)) {
         return bad(r, "save it as UTF-8", "a zero byte; is this UTF-16, or no text?", why);
     }
+    if (memchr(at, '\r', r->line.size - 1)) {
+        return bad(r, "save it with lines that end in LF or CRLF",
+                   "a carriage return within the line", why);
+    }
     for (;;) {
         const size_t start = (size_t)(to - (char *)r->line.data);
         if (buf_append(&r->starts, &start, sizeof start)) {

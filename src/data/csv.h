@@ -39,7 +39,8 @@ const char *csv_field(const struct csv_reader *reader, size_t column);
 /** Number of that line, from 1. */
 size_t csv_line(const struct csv_reader *reader);
 /** Read the next line. @param[out] at_end  there was none
- * @retval CAIRN_ERR_DATA  ragged, empty, too long, quotes that do not close, a zero byte, damage */
+ * @retval CAIRN_ERR_DATA  ragged, empty, too long, quotes that do not close, a zero byte, a carriage return that does
+ *                         not end it, damage */
 CAIRN_MUST_CHECK int csv_next(struct csv_reader *reader, bool *at_end, struct cairn_problem *why);
 /**
  * A field as a number: decimal, with or without sign, fraction and exponent, finite.

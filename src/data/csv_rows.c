@@ -33,7 +33,9 @@ static void csv_rows_close(struct row_file *file)
 static int no_label(const struct row_file *file, const struct csv_reader *csv, const char *label,
                     struct cairn_problem *why)
 {
-    return problem_set(why, CAIRN_ERR_DATA, "data.label names the column of the labels",
+    return problem_set(why, CAIRN_ERR_DATA,
+                       csv_columns(csv) > 1 ? "data.label names the column of the labels"
+                                            : "commas separate the columns",
                        "%s: no column is named \"%s\"; there are %zu, from \"%.40s\" to \"%.40s\"",
                        file->features_path, label, csv_columns(csv), csv_name(csv, 0),
                        csv_name(csv, csv_columns(csv) - 1));

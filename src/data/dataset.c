@@ -297,18 +297,27 @@ static int read_labels(struct row_file *file, const struct dataset_source *sourc
 
 /* ---- whose rows ---- */
 
+/* What the file cannot be shared out by, with its name before it. */
+static int cannot_share(const struct row_file *file, int err, const struct cairn_problem *inner,
+                        struct cairn_problem *why)
+{
+    return problem_set(why, err, inner->hint, "%s: %s", file->features_path, inner->what);
+}
+
 /* Owners of all rows by the source's rule. @return new array, or NULL with *err */
 static uint32_t *share(const struct row_file *file, const struct dataset_source *source,
                        const uint8_t *classes, uint32_t clients, int *err,
                        struct cairn_problem *why)
 {
+    struct cairn_problem inner = {0};
     uint32_t *owner = size_alloc_array(file->rows, sizeof *owner);
 
     *err = owner ? partition_rows(&source->partition, classes, file->rows, class_count(source),
-                                  clients, owner, why)
-                 : problem_set(why, CAIRN_ERR_NO_MEMORY, NULL, "no memory to share out %zu rows",
+                                  clients, owner, &inner)
+                 : problem_set(&inner, CAIRN_ERR_NO_MEMORY, NULL, "no memory to share out %zu rows",
                                file->rows);
     if (*err) {
+        (void)cannot_share(file, *err, &inner, why);
         free(owner);
         return NULL;
     }
@@ -322,10 +331,11 @@ static int choose_rows(const struct row_file *file, const struct dataset_source 
 {
     struct row_range slice;
     uint32_t *owner;
-    int err = partition_slice(file->rows, clients, index, &slice, why); /* the index, too */
+    struct cairn_problem inner = {0};
+    int err = partition_slice(file->rows, clients, index, &slice, &inner); /* the index, too */
 
     if (err) {
-        return err;
+        return cannot_share(file, err, &inner, why);
     }
     if (clients == 0 || part == DATASET_TEST) {
         for (size_t i = 0; i < slice.count; i++) {

@@ -93,6 +93,24 @@ static int arrays_open(struct row_file *file, const struct dataset_source *sourc
     return err ? err : check_arrays(file, a, why);
 }
 
+static int no_number(const struct input *in, const struct npy *npy, uint64_t element, double found,
+                     struct cairn_problem *why)
+{
+    static const char hint[] = "replace it, or leave its row out";
+    uint64_t width = 1;
+
+    for (unsigned d = 1; d < npy->n_dims; d++) {
+        width *= npy->dims[d];
+    }
+    return npy->n_dims == 1
+               ? problem_set(why, CAIRN_ERR_DATA, hint,
+                             "%s: the label of row %" PRIu64 " is %g, no finite float32", in->path,
+                             element, found)
+               : problem_set(why, CAIRN_ERR_DATA, hint,
+                             "%s: feature %" PRIu64 " of row %" PRIu64 " is %g, no finite float32",
+                             in->path, element % width, element / width, found);
+}
+
 /* n elements from number `first` on as doubles, a block at a time, each finite. */
 static int read_block(const struct input *in, const struct npy *npy, uint64_t first, size_t n,
                       double out[BLOCK], struct cairn_problem *why)
@@ -104,9 +122,7 @@ static int read_block(const struct input *in, const struct npy *npy, uint64_t fi
     for (size_t i = 0; !err && i < n; i++) {
         out[i] = npy_element(npy->type, bytes + i * size);
         if (!isfinite((float)out[i])) {
-            err = problem_set(why, CAIRN_ERR_DATA, "replace it, or leave its row out",
-                              "%s: element %" PRIu64 " is %g, no finite float32", in->path,
-                              first + i, out[i]);
+            err = no_number(in, npy, first + i, out[i], why);
         }
     }
     return err;

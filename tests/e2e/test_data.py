@@ -101,7 +101,7 @@ class Data(cairn.CairnCase):
             config = cairn.make_config(self.net, FOUR, data=data)
             self.assertIn(words, self.check(config, expect=8).err)
         config = cairn.make_config(self.net, [CLIENT] * 31)
-        self.assertIn("client_number: 31 clients cannot share 30 rows",
+        self.assertIn("train-images-idx3-ubyte: client_number: 31 clients cannot share 30 rows",
                       self.check(config, expect=8).err)
         config = cairn.make_config(self.net, FOUR, data={"alpha": 0})
         self.assertIn("data.alpha: 0", self.check(config, expect=3).err)
@@ -177,11 +177,25 @@ class Data(cairn.CairnCase):
             ("a,b,y\n1,,3\n", "train.csv:2: no value for \"b\""),
             ("a,b,y\n1,\"2,3\n", "train.csv:2: a quote"),
             ("a,b,y\n1,x,3\n", "train.csv:2: \"x\" for \"b\" is no finite number"),
+            ("a,b,y\n1,2,3,4\n", "train.csv:2: 4 fields"),
+            ("a,b,y\n1,2,\n", "train.csv:2: no value for \"y\""),
+            ("a,b,y\n1,\"2\"3,4\n", "train.csv:2: a quote"),
+            ("a,b,y\n1,2,3\n1,2,cat\n", "train.csv:3: \"cat\" for \"y\" is no finite number"),
+            ("a,b,y\n\n", "train.csv:2: this line is empty"),
+            ("a,b,y\n", "train.csv has no rows"),
+            ("a,b,y\r1,2,3\r", "train.csv:1: a carriage return within the line"),
+            ("a,b,y\n1,2,3\n".encode("utf-16"), "train.csv:1: a zero byte; is this UTF-16"),
+            ("a,a,y\n1,2,3\n", "train.csv:1: two columns are named \"a\""),
             ("a,b,label\n1,2,3\n", "no column is named \"y\""),
+            ("a;b;y\n1;2;3\n", "commas separate the columns"),
         ):
             self.make_lines()
             self.put("train.csv", text)
             self.assertIn(words, self.check(self.linear(), expect=8).err)
+        self.make_lines()
+        for text in (b"\xef\xbb\xbfa,b,y\n1,2,3\n", b"a,b,y\r\n1,\"2\",3\r\n"):
+            self.put("test.csv", text)
+            self.check(self.linear())
         self.make_lines(test="b,a,y\n")
         self.assertIn("name other columns", self.check(self.linear(), expect=8).err)
         self.make_lines()
@@ -189,6 +203,37 @@ class Data(cairn.CairnCase):
                                    data={"label": "y"})
         self.assertRegex(self.check(config, expect=8).err,
                          r"train.csv:\d+: the label is .*, expected a whole number, 0..2")
+
+    def test_bad_arrays(self):
+        """Said by check, or by the first client that reads them: no round begins."""
+        features, labels = struct.pack("<80f", *range(80)), bytes(i % 3 for i in range(40))
+        good = {"train-features.npy": npy("<f4", (40, 2), features), "train-labels.npy": npy("|u1", (40,), labels),
+                "test-features.npy": npy("<f4", (40, 2), features), "test-labels.npy": npy("|u1", (40,), labels)}
+        config = cairn.make_config(self.net, FOUR, rounds=1, name="arrays",
+                                   model={"type": "logistic", "layers": [2, 3]})
+        for name, content, words in (
+            ("train-features.npy", npy("|O", (40, 2), features), "an array of Python objects"),
+            ("train-labels.npy", npy("|O", (40,), labels), "an array of Python objects"),
+            ("train-features.npy", npy("<f4", (40, 2), features).replace(b"False", b"True "), "Fortran order"),
+            ("train-features.npy", npy(">f4", (40, 2), features), "big-endian"),
+            ("train-features.npy", npy("<f4", (40, 2), features[:-1]), "its shape takes 320 bytes, the file has 319"),
+            ("train-labels.npy", npy("|u1", (39,), labels[:39]), "has 39 labels"),
+            ("train-labels.npy", npy("<f4", (40,), features[:120] + struct.pack("<10f", *[1.5] * 10)),
+             "the label of row 3 is 3"),
+            ("train-labels.npy", npy("<f4", (40,), struct.pack("<40f", *[1] * 39, 1.5)),
+             "the label of row 39 is 1.5"),
+        ):
+            for path, bytes_ in {**good, name: content}.items():
+                self.put(path, bytes_)
+            err = self.check(config, expect=8).err
+            self.assertIn(words, err)
+            self.assertIn(os.path.join(self.data, name), err)
+        for path, bytes_ in good.items():
+            self.put(path, bytes_)
+        self.put("train-features.npy", npy("<f4", (40, 2), features[:-4] + struct.pack("<f", float("nan"))))
+        self.run_config(config, expect=8)
+        self.assertIn("train-features.npy: feature 1 of row 39 is nan", self.err)
+        self.assertFalse(os.path.exists(self.path("runs", "arrays", "model.safetensors")))
 
     def test_eval_refuses(self):
         cairn.make_data(self.data)

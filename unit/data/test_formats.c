@@ -329,12 +329,12 @@ static void test_formats__npy_refused(void **state)
     write_npy("train-labels.npy", "<f4", "3,", holes, sizeof holes);
     assert_refused(DATASET_TRAIN, "train-labels.npy: the label of row 1 is 1.5", "whole numbers");
     write_npy("train-labels.npy", "<f4", "3,", nan_, sizeof nan_);
-    assert_refused(DATASET_TRAIN, "train-labels.npy: element 2", "no finite");
+    assert_refused(DATASET_TRAIN, "train-labels.npy: the label of row 2", "no finite");
     write_npy("train-labels.npy", "|u1", "3, 1", y, 3);
     assert_refused(DATASET_TRAIN, "train-labels.npy has 2 dimensions", "");
     write_npy("train-labels.npy", "|u1", "3,", y, 3);
     write_npy("train-features.npy", "<f4", "3, 1", nan_, sizeof nan_);
-    assert_refused(DATASET_TRAIN, "train-features.npy: element 2", "no finite");
+    assert_refused(DATASET_TRAIN, "train-features.npy: feature 0 of row 2", "no finite");
 }
 
 static void test_formats__npy_fortran_order(void **state)
