@@ -13,7 +13,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "federation.h"
 #include "file.h"
@@ -21,11 +20,12 @@
 #include "made_up_trainer.h"
 #include "replay.h"
 #include "safetensors.h"
+#include "story_folder.h"
 
 enum { ROUNDS = 3, CLIENTS = 3 };
 #define ZERO (UINT64_C(1) << 63) /* the word of a signed 0 */
 
-static char folder[64], init[96], final_path[96];
+static char init[96], final_path[96];
 static struct model_shape mixed, plain; /* the same tensors; `plain` has all floats as F32 */
 static float *first; /* the initial floats */
 static const uint64_t first_words[] = {ZERO + 41, ZERO - 3, ZERO + 7, 250};
@@ -54,12 +54,11 @@ static int begin(void **state)
 {
     struct replay_rng rng;
     (void)state;
-    snprintf(folder, sizeof folder, "/tmp/cairn-story-XXXXXX");
-    if (mkdtemp(folder) == NULL) {
+    if (story_folder_make(state) != 0) {
         return -1;
     }
-    snprintf(init, sizeof init, "%s/init", folder);
-    snprintf(final_path, sizeof final_path, "%s/runs/story/model.safetensors", folder);
+    snprintf(init, sizeof init, "%s/init", story_folder);
+    snprintf(final_path, sizeof final_path, "%s/runs/story/model.safetensors", story_folder);
     for (size_t t = 0; t < sizeof tensors / sizeof tensors[0]; t++) {
         const bool floats = model_dtype_is_float(tensors[t].dtype);
         add(&mixed, t, tensors[t].dtype);
@@ -76,14 +75,11 @@ static int begin(void **state)
 
 static int end(void **state)
 {
-    char command[128];
-    (void)state;
     model_shape_release(&mixed);
     json_decref(metadata);
     model_shape_release(&plain);
     free(first);
-    snprintf(command, sizeof command, "rm -rf '%s'", folder);
-    return system(command);
+    return story_folder_remove(state);
 }
 
 /* @param encryption  members of that section; a frame of profile seal-ckks asks for a larger batch */
@@ -119,7 +115,7 @@ static const char *config_of(const char *profile, bool dumb, const char *more)
 static struct federation_options options_for(const char *config, const struct model_shape *shape)
 {
     return (struct federation_options){.config = config,
-                                       .folder = folder,
+                                       .folder = story_folder,
                                        .shape = shape,
                                        .init = init,
                                        .order_seed = 1,
@@ -354,7 +350,7 @@ static void test_own_model__an_aggregator_that_is_killed(void **state)
             federation_turns(f, 1);
             federation_advance(f, 0.03);
         }
-        snprintf(path, sizeof path, "%s/runs/story/journal", folder);
+        snprintf(path, sizeof path, "%s/runs/story/journal", story_folder);
         if (!file_exists(path)) { /* nothing to go on with: not begun, or done */
             federation_free(f);
             continue;
@@ -365,7 +361,7 @@ static void test_own_model__an_aggregator_that_is_killed(void **state)
         assert_int_equal(file_read(final_path, 1 << 20, &bytes, &why), 0);
         assert_int_equal(bytes.size, expected.size);
         assert_memory_equal(bytes.data, expected.data, bytes.size);
-        snprintf(path, sizeof path, "%s/runs/story/round-2.safetensors", folder);
+        snprintf(path, sizeof path, "%s/runs/story/round-2.safetensors", story_folder);
         assert_true(file_exists(path));
         buf_release(&bytes);
     }

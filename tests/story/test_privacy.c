@@ -13,7 +13,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "federation.h"
 #include "json.h"
@@ -22,25 +21,9 @@
 #include "recompute.h"
 #include "safetensors.h"
 #include "sampling.h"
+#include "story_folder.h"
 
 enum { PARAMS = 20000, CLIENTS = 3, SAMPLES = 10 + 11 + 12, MOST_SAMPLES = 12 };
-
-static char folder[64];
-
-static int make_folder(void **state)
-{
-    (void)state;
-    snprintf(folder, sizeof folder, "/tmp/cairn-privacy-XXXXXX");
-    return mkdtemp(folder) == NULL ? -1 : 0;
-}
-
-static int remove_folder(void **state)
-{
-    (void)state;
-    char command[128];
-    snprintf(command, sizeof command, "rm -rf '%s'", folder);
-    return system(command);
-}
 
 /* Updates of the made-up trainer are uniform in +-0.05: about 4.1 long. */
 static const char *config_of(const char *profile, unsigned rounds, const char *privacy)
@@ -78,7 +61,7 @@ static const char *with_fraction(const char *config)
 static struct federation_options options_for(const char *config)
 {
     return (struct federation_options){
-        .config = config, .folder = folder, .n_params = PARAMS, .bad_client = -1};
+        .config = config, .folder = story_folder, .n_params = PARAMS, .bad_client = -1};
 }
 
 static int trainer_for(void *ctx, uint32_t client_number, uint32_t index, struct trainer **out)
@@ -103,7 +86,7 @@ static void read_model(float *model)
 {
     struct model_shape shape = {0};
     char path[160];
-    snprintf(path, sizeof path, "%s/runs/privacy/model.safetensors", folder);
+    snprintf(path, sizeof path, "%s/runs/privacy/model.safetensors", story_folder);
     assert_int_equal(made_up_shape(PARAMS, &shape), 0);
     assert_int_equal(safetensors_read(path, &shape, model, NULL), 0);
     model_shape_release(&shape);
@@ -118,7 +101,7 @@ static void test_privacy__clipped_updates_make_the_recomputed_model(void **state
     json_t *summary = run_to_the_end(f);
     const struct recompute_source source = {.config = federation_config(f), .trainer = trainer_for};
     char path[160], again[DIGEST_HEX_SIZE];
-    snprintf(path, sizeof path, "%s/runs/privacy/rounds.jsonl", folder);
+    snprintf(path, sizeof path, "%s/runs/privacy/rounds.jsonl", story_folder);
     assert_int_equal(recompute_run(&source, path, again), 3);
     assert_string_equal(json_get_text(summary, "model_digest", ""), again);
     assert_null(json_object_get(summary, "privacy"));
@@ -225,7 +208,7 @@ static void test_privacy__epsilon_is_that_of_the_client_chosen_most_often(void *
 static void ends_of_round(int round, int *first, int *last)
 {
     char path[160];
-    snprintf(path, sizeof path, "%s/runs/privacy/rounds.jsonl", folder);
+    snprintf(path, sizeof path, "%s/runs/privacy/rounds.jsonl", story_folder);
     FILE *file = fopen(path, "r");
     assert_non_null(file);
     for (int i = 0; i < round; i++) {
@@ -252,7 +235,7 @@ static void test_privacy__what_is_too_long_is_not_sent(void **state)
     for (size_t i = 0; i < PARAMS; i++) {
         large[i] = 0x1p17F;
     }
-    snprintf(path, sizeof path, "%s/large.safetensors", folder);
+    snprintf(path, sizeof path, "%s/large.safetensors", story_folder);
     assert_int_equal(made_up_shape(PARAMS, &shape), 0);
     assert_int_equal(safetensors_write(path, &shape, large, NULL), 0);
     model_shape_release(&shape);
@@ -388,5 +371,5 @@ int main(void)
         cmocka_unit_test(test_privacy__one_update_a_round_comes_from_one_process),
         cmocka_unit_test(test_privacy__frames_that_are_there_are_anothers_in_a_first_round_only),
     };
-    return cmocka_run_group_tests(tests, make_folder, remove_folder);
+    return cmocka_run_group_tests(tests, story_folder_make, story_folder_remove);
 }

@@ -16,7 +16,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "digest.h"
 #include "federation.h"
@@ -26,26 +25,10 @@
 #include "model_message.h"
 #include "quantiser.h"
 #include "replay.h"
+#include "story_folder.h"
 #include "synthetic.h"
 
 enum { PARAMS = 20000, ROUNDS = 3, CLIENTS = 3 };
-
-static char folder[64];
-
-static int make_folder(void **state)
-{
-    (void)state;
-    snprintf(folder, sizeof folder, "/tmp/cairn-story-XXXXXX");
-    return mkdtemp(folder) == NULL ? -1 : 0;
-}
-
-static int remove_folder(void **state)
-{
-    (void)state;
-    char command[128];
-    snprintf(command, sizeof command, "rm -rf '%s'", folder);
-    return system(command);
-}
 
 /* Room for a few frames of 4096 parameters, for one of profile seal-ckks: a batch of its own each. */
 static unsigned batch_bytes(const char *profile)
@@ -178,7 +161,7 @@ static void recompute(uint64_t seed, uint32_t clients, unsigned rounds, int abse
 static struct federation_options options_for(const char *config)
 {
     return (struct federation_options){
-        .config = config, .folder = folder, .n_params = PARAMS, .bad_client = -1};
+        .config = config, .folder = story_folder, .n_params = PARAMS, .bad_client = -1};
 }
 
 static void test_story__all_scenarios_give_the_recomputed_model(void **state)
@@ -276,7 +259,7 @@ static void test_story__weighted_mean_is_exact(void **state)
         options.samples = samples;
         options.targets = targets;
         free(digest_of_run(&options));
-        snprintf(path, sizeof path, "%s/runs/story/model.safetensors", folder);
+        snprintf(path, sizeof path, "%s/runs/story/model.safetensors", story_folder);
         FILE *file = fopen(path, "rb");
         assert_non_null(file);
         float last = 0;
@@ -292,7 +275,7 @@ static void test_story__weighted_mean_is_exact(void **state)
 static long long saturated_of(const char *node)
 {
     char path[256];
-    snprintf(path, sizeof path, "%s/runs/story/nodes/%s.json", folder, node);
+    snprintf(path, sizeof path, "%s/runs/story/nodes/%s.json", story_folder, node);
     json_t *log = json_load_file(path, 0, NULL);
     assert_non_null(log);
     const json_t *first = json_array_get(json_object_get(log, "iteration"), 0);
@@ -443,7 +426,7 @@ static void test_story__below_the_privacy_floor_nothing_is_opened(void **state)
     char *digest = digest_of_run(&options);
     assert_string_equal(digest, expected); /* round 2 has left the model as it was */
     free(digest);
-    snprintf(path, sizeof path, "%s/runs/story/rounds.jsonl", folder);
+    snprintf(path, sizeof path, "%s/runs/story/rounds.jsonl", story_folder);
     FILE *file = fopen(path, "r");
     assert_non_null(file);
     for (int round = 1; round <= 2; round++) {
@@ -959,5 +942,5 @@ int main(void)
         cmocka_unit_test(test_story__an_update_is_never_seen_in_plain),
         cmocka_unit_test(test_story__the_secret_key_never_travels),
     };
-    return cmocka_run_group_tests(tests, make_folder, remove_folder);
+    return cmocka_run_group_tests(tests, story_folder_make, story_folder_remove);
 }

@@ -15,32 +15,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "federation.h"
 #include "frame.h"
 #include "json.h"
 #include "made_up_trainer.h"
 #include "recompute.h"
+#include "story_folder.h"
 
 enum { PARAMS = 100000, ROUNDS = 3 };
-
-static char folder[64];
-
-static int make_folder(void **state)
-{
-    (void)state;
-    snprintf(folder, sizeof folder, "/tmp/cairn-survival-XXXXXX");
-    return mkdtemp(folder) == NULL ? -1 : 0;
-}
-
-static int remove_folder(void **state)
-{
-    (void)state;
-    char command[128];
-    snprintf(command, sizeof command, "rm -rf '%s'", folder);
-    return system(command);
-}
 
 /* Two clients under a switch, one under the aggregator. What nobody can recompute, what a killed client owed, is
  * switched off. */
@@ -111,7 +94,7 @@ static const char *config_of(const char *profile)
 static struct federation_options options_for(const char *config)
 {
     return (struct federation_options){
-        .config = config, .folder = folder, .n_params = PARAMS, .bad_client = -1};
+        .config = config, .folder = story_folder, .n_params = PARAMS, .bad_client = -1};
 }
 
 static int trainer_for(void *ctx, uint32_t client_number, uint32_t index, struct trainer **out)
@@ -135,7 +118,7 @@ struct outcome {
 static void read_rounds(struct outcome *out)
 {
     char path[160];
-    snprintf(path, sizeof path, "%s/runs/survival/rounds.jsonl", folder);
+    snprintf(path, sizeof path, "%s/runs/survival/rounds.jsonl", story_folder);
     FILE *file = fopen(path, "r");
     assert_non_null(file);
     for (int i = 0; i < ROUNDS; i++) {
@@ -169,7 +152,7 @@ static struct outcome finish(struct federation *f)
 
     char path[160], again[DIGEST_HEX_SIZE];
     const struct recompute_source source = {.config = federation_config(f), .trainer = trainer_for};
-    snprintf(path, sizeof path, "%s/runs/survival/rounds.jsonl", folder);
+    snprintf(path, sizeof path, "%s/runs/survival/rounds.jsonl", story_folder);
     assert_int_equal(recompute_run(&source, path, again), ROUNDS);
     assert_string_equal(out.digest, again);
     read_rounds(&out);
@@ -269,7 +252,7 @@ static void test_survival__who_is_not_chosen_is_not_waited_for(void **state)
         }
         const struct outcome out = finish(f);
         assert_true(out.longest_s < 60);
-        snprintf(path, sizeof path, "%s/runs/survival/rounds.jsonl", folder);
+        snprintf(path, sizeof path, "%s/runs/survival/rounds.jsonl", story_folder);
         FILE *file = fopen(path, "r");
         for (int i = 0; i < ROUNDS; i++) {
             assert_non_null(fgets(line, sizeof line, file));
@@ -640,5 +623,5 @@ int main(void)
         cmocka_unit_test(test_survival__f20_garbage_for_ciphertexts_changes_nothing),
         cmocka_unit_test(test_survival__a_child_that_runs_ahead_waits_for_the_window),
     };
-    return cmocka_run_group_tests(tests, make_folder, remove_folder);
+    return cmocka_run_group_tests(tests, story_folder_make, story_folder_remove);
 }
