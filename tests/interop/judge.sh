@@ -22,7 +22,7 @@ node)
     ;;
 node7)
     if [ ! -x "$home/node7/node_modules/.bin/node" ]; then
-        echo "interop: Node 24 and node-seal 7 are not here (CAIRN_NODE24=1 fetches them), skipped"
+        echo "interop: Node 24 and node-seal 7 are not here (install.sh), skipped"
         exit 77
     fi
     ;;
