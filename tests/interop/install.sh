@@ -6,6 +6,7 @@
 #   CAIRN_NODE_SEAL   version of node-seal (6.0.3, the last that runs on Node 18 and 20)
 #   CAIRN_TENSEAL     version of TenSEAL (0.3.18)
 #   CAIRN_SAFETENSORS version of safetensors (0.5.3)
+#   CAIRN_FLWR        version of flwr (1.42.0)
 #   CAIRN_NODE24      version of Node for node-seal 7 (24.22.3; 50 MB to fetch, 190 MB in the folder); none: without
 set -eu
 
@@ -13,6 +14,7 @@ home=${CAIRN_INTEROP_HOME:-$1}
 node_seal=${CAIRN_NODE_SEAL:-6.0.3}
 tenseal=${CAIRN_TENSEAL:-0.3.18}
 safetensors=${CAIRN_SAFETENSORS:-0.5.3}
+flwr=${CAIRN_FLWR:-1.42.0}
 node24=${CAIRN_NODE24:-24.22.3}
 have=""
 
@@ -70,6 +72,7 @@ python_judge() {
 if command -v python3 > /dev/null 2>&1; then
     python_judge tenseal venv tenseal "tenseal==$tenseal"
     python_judge safetensors venv "safetensors, numpy" "safetensors==$safetensors" numpy
+    python_judge flwr flower "flwr.serverapp" "flwr==$flwr" # of its own: it brings fifty packages
 else
     echo "interop: no python3 here"
 fi

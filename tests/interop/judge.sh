@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # One round with a judge: judge.sh node|node7|tenseal SEAL_TOOL HOME WORK CAIRN
 #                         judge.sh safetensors SAFETENSORS_TOOL HOME WORK CAIRN
+#                         judge.sh flower LIBCAIRN HOME WORK CAIRN
 # Our objects are written, the judge opens them and writes its own, and those are read.
 set -eu
 
@@ -38,11 +39,19 @@ safetensors)
         exit 77
     fi
     ;;
+flower)
+    if ! "$home/flower/bin/python" -c 'import flwr.serverapp' 2> /dev/null; then
+        echo "interop: flwr is not here, skipped"
+        exit 77
+    fi
+    ;;
 esac
 
 rm -rf "$work"
 mkdir -p "$work"
-[ "$judge" = safetensors ] || "$tool" write "$work"
+case $judge in
+node | node7 | tenseal) "$tool" write "$work" ;;
+esac
 case $judge in
 node)
     "$node" "$here/judge.js" "$home" "$work"
@@ -60,6 +69,9 @@ tenseal)
     ;;
 safetensors)
     "$home/venv/bin/python" "$here/judge_safetensors.py" "$tool" "$work"
+    ;;
+flower)
+    "$home/flower/bin/python" -B "$here/flower.py" "$tool" "$work"
     ;;
 esac
 echo "interop: $judge agrees"
