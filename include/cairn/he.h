@@ -51,8 +51,8 @@ struct cairn_params;
 
 /**
  * The smallest parameters that keep their promises for sums of up to `contributors` payloads.
- * @param value_bits    b, 2..24: values lie in +-(2^(b-1) - 1)
- * @param contributors  at least 1
+ * @param value_bits    b, 2..32, of CAIRN_PROFILE_SEAL_CKKS 2..24: values lie in +-(2^(b-1) - 1)
+ * @param contributors  1..10000
  * @retval CAIRN_ERR_CONFIG  what cannot be promised, and what could be changed; *out is untouched
  */
 CAIRN_API CAIRN_MUST_CHECK int cairn_params_new(enum cairn_profile profile, unsigned value_bits,

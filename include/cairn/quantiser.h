@@ -23,7 +23,7 @@ extern "C" {
  */
 struct cairn_quantiser {
     double range;             /* largest magnitude that is not clamped, > 0 */
-    unsigned value_bits;      /* 2..24, as of the parameters */
+    unsigned value_bits;      /* 2..24, as of the parameters; a float32 has no more */
     uint64_t largest_samples; /* 1 .. 2^40 */
     uint32_t round;
     uint64_t first;           /* position of values[0] in the whole model */

@@ -165,7 +165,8 @@ class Params:
     """The smallest parameters that keep their promises for sums of up to `contributors` payloads.
 
     profile: "capsule" (smallest), "bfv", "seal-ckks", or "none" (no protection, to compare with).
-    value_bits: 2..24; values lie in +-limit, 2^(value_bits-1) - 1.
+    value_bits: 2..32, of "seal-ckks" 2..24; values lie in +-limit, 2^(value_bits-1) - 1.
+    contributors: 1..10000.
     """
 
     def __init__(self, profile: str = "capsule", value_bits: int = 16, contributors: int = 16):

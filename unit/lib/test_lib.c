@@ -205,6 +205,71 @@ static void test_lib__profile_none(void **state)
     assert_null(none);
 }
 
+static const struct {
+    enum cairn_profile profile;
+    unsigned most_bits; /* as he.h says */
+} ranges[] = {{CAIRN_PROFILE_NONE, 32},
+              {CAIRN_PROFILE_BFV, 32},
+              {CAIRN_PROFILE_CAPSULE, 32},
+              {CAIRN_PROFILE_SEAL_CKKS, 24}};
+
+static void test_lib__ranges_of_parameters(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof ranges / sizeof ranges[0]; i++) {
+        const enum cairn_profile profile = ranges[i].profile;
+        struct cairn_params *p = NULL;
+        assert_int_equal(cairn_params_new(profile, 1, 3, &p, NULL), CAIRN_ERR_CONFIG);
+        assert_int_equal(cairn_params_new(profile, 8, 0, &p, NULL), CAIRN_ERR_CONFIG);
+        assert_int_equal(cairn_params_new(profile, 8, 10001, &p, NULL), CAIRN_ERR_CONFIG);
+        assert_int_equal(cairn_params_new(profile, ranges[i].most_bits + 1, 3, &p, NULL),
+                         CAIRN_ERR_CONFIG);
+        assert_null(p);
+        for (unsigned bits = 2; bits <= ranges[i].most_bits; bits++) {
+            assert_int_equal(cairn_params_new(profile, bits, 3, &p, NULL), 0);
+            assert_int_equal(cairn_params_limit(p), (INT64_C(1) << (bits - 1)) - 1);
+            cairn_params_free(p);
+            p = NULL;
+        }
+    }
+}
+
+/* The largest values that parameters allow, from three clients, come out exactly. */
+static void largest_sums(enum cairn_profile profile, unsigned bits)
+{
+    struct cairn_params *p = NULL;
+    struct cairn_public_key *pk = NULL;
+    struct cairn_secret_key *sk = NULL;
+    assert_int_equal(cairn_params_new(profile, bits, 3, &p, NULL), 0);
+    const int32_t limit = cairn_params_limit(p);
+    const int32_t largest[N] = {limit, -limit, 0, 1, -1};
+    const size_t bytes = cairn_payload_size(p, N);
+    uint8_t *one = calloc(1, bytes), *all = calloc(1, bytes);
+    assert_true(one != NULL && all != NULL);
+    assert_true(profile == CAIRN_PROFILE_NONE || cairn_keygen(p, &sk, &pk, NULL) == 0);
+    for (int client = 0; client < 3; client++) {
+        assert_int_equal(cairn_encrypt(p, pk, nonce, 1, 0, largest, N, one, bytes, NULL), 0);
+        assert_int_equal(cairn_add(p, N, all, one, bytes, NULL), 0);
+    }
+    assert_int_equal(cairn_open(p, sk, nonce, 1, 0, 3, all, bytes, sums, N, NULL), 0);
+    for (int i = 0; i < N; i++) {
+        assert_true(sums[i] == 3 * (int64_t)largest[i]);
+    }
+    free(one);
+    free(all);
+    cairn_public_key_free(pk);
+    cairn_secret_key_free(sk);
+    cairn_params_free(p);
+}
+
+static void test_lib__largest_values(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof ranges / sizeof ranges[0]; i++) {
+        largest_sums(ranges[i].profile, ranges[i].most_bits);
+    }
+}
+
 /* Failures leave nothing behind: the payload is zeros, the sums are. */
 static void test_lib__failures_zero_their_outputs(void **state)
 {
@@ -351,6 +416,8 @@ int main(void)
         cmocka_unit_test(test_lib__null_arguments),
         cmocka_unit_test(test_lib__sizes_one_off),
         cmocka_unit_test(test_lib__profile_none),
+        cmocka_unit_test(test_lib__ranges_of_parameters),
+        cmocka_unit_test(test_lib__largest_values),
         cmocka_unit_test(test_lib__failures_zero_their_outputs),
         cmocka_unit_test(test_lib__profile_seal_ckks),
         cmocka_unit_test(test_lib__quantiser_members),
