@@ -16,14 +16,15 @@ from dataclasses import dataclass, field
 from typing import Any, Callable, Dict, Mapping, Optional, Tuple, Union, overload
 
 import numpy as np
+from numpy.typing import NDArray
 
 from . import safetensors
 
-Model = Dict[str, np.ndarray]
+Model = Dict[str, NDArray[Any]]
 Metrics = Mapping[str, float]
-Train = Callable[[Model, "Context"], Tuple[Mapping[str, np.ndarray], int, Metrics]]
+Train = Callable[[Model, "Context"], Tuple[Mapping[str, NDArray[Any]], int, Metrics]]
 Evaluate = Callable[[Model, "Context"], Metrics]
-Initial = Union[Mapping[str, np.ndarray], Callable[["Context"], Mapping[str, np.ndarray]]]
+Initial = Union[Mapping[str, NDArray[Any]], Callable[["Context"], Mapping[str, NDArray[Any]]]]
 
 _MESSAGE_MOST = 1 << 20
 
@@ -57,11 +58,12 @@ class Context:
             print(line, flush=True)
 
     def rng(self) -> np.random.Generator:
-        """Randomness that is the same when the round is repeated, and different for each client and round."""
+        """Randomness that is the same when the round is repeated, and different for each client and round.
+        For training only: it is told by seed, round and index, and so no secret."""
         return np.random.default_rng([self.seed, self.round, self.index])
 
     def share(self, rows: int) -> slice:
-        """Every client_number-th of so many rows, beginning at this client's index."""
+        """This client's part of so many rows: every client_number-th, beginning at its index."""
         return slice(self.index, rows, max(self.client_number, 1))
 
 
@@ -201,7 +203,8 @@ def _receive(channel: socket.socket) -> Optional[Dict[str, Any]]:
     length = struct.unpack("<I", head)[0]
     if length > _MESSAGE_MOST:
         raise TrainerError("a message longer than any of cairn's")
-    return json.loads(channel.recv(length, socket.MSG_WAITALL))
+    message: Dict[str, Any] = json.loads(channel.recv(length, socket.MSG_WAITALL))
+    return message
 
 
 @overload
@@ -215,8 +218,15 @@ def trainer(function: Optional[Train] = None, *, initial: Optional[Initial] = No
             evaluate: Optional[Evaluate] = None) -> Union[Trainer, Callable[[Train], Trainer]]:
     """Decorator: `train(model, ctx) -> (model, samples, metrics)` becomes a trainer.
 
+    model     arrays by name, in and out the same names and shapes; they may be changed in place. Floats go back to the
+              dtype in which they came
+    samples   rows that were trained on, at least 1: the weight of the update
+    metrics   numbers by name, "loss" and any others
     initial   the model to begin with, or a function (ctx) -> model; not needed where the config has model.file
-    evaluate  function (model, ctx) -> {"samples", "accuracy", "loss"}, for train.evaluate
+    evaluate  function (model, ctx) -> {"samples", "accuracy" or "correct", "loss"}, for train.evaluate
+
+    What cannot be a result (other tensors or shapes, NaN, no samples) is a TrainerError, with its traceback in the
+    node's log: that client sits the round out.
     """
     if function is not None:
         return Trainer(function)

@@ -14,8 +14,9 @@ opens the sum:
 `Quantiser` takes float32 to such integers and sums back to the weighted mean. Open each (nonce, round, frame)
 once, for one set of clients, and not for fewer than three: two sums that differ in one client show its update.
 
-The library is found by CAIRN_LIBRARY, a path, or where the system's loader looks for libcairn.so.0.
-Errors are CairnError, with the library's sentence and hint.
+The library is found by CAIRN_LIBRARY, a path, or where the system's loader looks for libcairn.so.0; OSError where it is
+not. What the library refuses is a CairnError, with its sentence and hint; arrays and bytes of the wrong kind or size
+are a ValueError.
 """
 
 import ctypes
@@ -23,11 +24,12 @@ import os
 from typing import Any, Optional, Tuple, Union
 
 import numpy as np
+from numpy.typing import NDArray
 
 NONCE_SIZE = 32
 SECRET_KEY_MOST = 2160
 PROFILES = {"none": 0, "bfv": 1, "capsule": 2, "seal-ckks": 3}
-Bytes = Union[bytes, bytearray, memoryview, np.ndarray]
+Bytes = Union[bytes, bytearray, memoryview, NDArray[Any]]
 
 
 class CairnError(RuntimeError):
@@ -97,11 +99,11 @@ def _call(name: str, *arguments: Any) -> None:
         raise CairnError(code, word, why.what.decode("utf-8", "replace"), why.hint.decode("utf-8", "replace"))
 
 
-def _address(array: np.ndarray) -> int:
+def _address(array: NDArray[Any]) -> int:
     return array.ctypes.data
 
 
-def _bytes(data: Bytes, what: str, size: Optional[int] = None) -> np.ndarray:
+def _bytes(data: Bytes, what: str, size: Optional[int] = None) -> NDArray[Any]:
     out = np.frombuffer(data, np.uint8)
     if size is not None and out.size != size:
         raise ValueError(f"{what} has {out.size} bytes, not {size}")
@@ -110,11 +112,12 @@ def _bytes(data: Bytes, what: str, size: Optional[int] = None) -> np.ndarray:
 
 def version() -> str:
     """Of the library, such as "0.1.0"."""
-    return _library().cairn_version().decode()
+    text: bytes = _library().cairn_version()
+    return text.decode()
 
 
 def new_nonce() -> bytes:
-    """A nonce for one experiment, public; all its clients use the same."""
+    """A nonce for one experiment, NONCE_SIZE bytes, public; all its clients use the same."""
     out = np.zeros(NONCE_SIZE, np.uint8)
     _call("cairn_nonce_new", _address(out))
     return out.tobytes()
@@ -143,7 +146,7 @@ class _Key:
 
     @classmethod
     def from_bytes(cls, params: "Params", data: Bytes) -> Any:
-        """Read a key that bytes() wrote, for the same parameters."""
+        """Read a key that bytes() wrote, for the same parameters. CairnError where it is damaged or of others."""
         raw, handle = _bytes(data, "a key"), _P()
         _call(f"cairn_{cls._kind}_key_read", params._handle, _address(raw), raw.size, ctypes.byref(handle))
         return cls(params, handle)
@@ -167,6 +170,7 @@ class Params:
     profile: "capsule" (smallest), "bfv", "seal-ckks", or "none" (no protection, to compare with).
     value_bits: 2..32, of "seal-ckks" 2..24; values lie in +-limit, 2^(value_bits-1) - 1.
     contributors: 1..10000.
+    CairnError ("CONFIG") where this cannot be promised.
     """
 
     def __init__(self, profile: str = "capsule", value_bits: int = 16, contributors: int = 16):
@@ -184,32 +188,35 @@ class Params:
     @property
     def id(self) -> str:
         """Equal exactly when the parameters are."""
-        return _library().cairn_params_id(self._handle).decode()
+        text: bytes = _library().cairn_params_id(self._handle)
+        return text.decode()
 
     @property
     def limit(self) -> int:
         """The largest magnitude of a value."""
-        return _library().cairn_params_limit(self._handle)
+        return int(_library().cairn_params_limit(self._handle))
 
     @property
     def security_bits(self) -> float:
-        """Estimated; 0 for profile none."""
-        return _library().cairn_params_security_bits(self._handle)
+        """Estimated, in bits; 0 for profile none."""
+        return float(_library().cairn_params_security_bits(self._handle))
 
     def payload_size(self, n: int) -> int:
-        """Bytes of a payload of n values."""
-        return _library().cairn_payload_size(self._handle, n)
+        """Bytes of a payload of n values; 0 where n is 0 or more than one payload holds."""
+        return int(_library().cairn_payload_size(self._handle, n))
 
     def keygen(self) -> Tuple[SecretKey, PublicKey]:
-        """A fresh pair."""
+        """A fresh pair. CairnError for profile none, which has no keys."""
         secret, public = _P(), _P()
         _call("cairn_keygen", self._handle, ctypes.byref(secret), ctypes.byref(public))
         return SecretKey(self, secret), PublicKey(self, public)
 
     def encrypt(self, key: Optional[PublicKey], nonce: bytes, round_: int, frame: int,
-                values: np.ndarray) -> bytes:
-        """Encrypt integers within +-limit. round_ and frame number this run of values in the experiment.
-        A one-dimensional array; key is None only for profile none."""
+                values: NDArray[Any]) -> bytes:
+        """Encrypt values (n,), integers within +-limit. Returns a payload of payload_size(n) bytes
+
+        round_ and frame number this run of values in the experiment; key is None only for profile none.
+        """
         array = np.ascontiguousarray(values)
         if array.ndim != 1 or array.dtype.kind not in "iu":
             raise ValueError("values are a one-dimensional array of integers")
@@ -223,14 +230,17 @@ class Params:
         return out.tobytes()
 
     def add(self, total: bytearray, payload: Bytes, n: int) -> None:
-        """total += payload, in place; both of n values. Needs no key."""
+        """total += payload, in place; both of payload_size(n) bytes. Needs no key."""
         to = np.frombuffer(total, np.uint8)
         what = _bytes(payload, "the payload", to.size)
         _call("cairn_add", self._handle, n, _address(to), _address(what), what.size)
 
     def decrypt(self, key: Optional[SecretKey], nonce: bytes, round_: int, frame: int, total: Bytes,
-                contributors: int, n: int) -> np.ndarray:
-        """Open the sum of `contributors` payloads: n exact sums, int64."""
+                contributors: int, n: int) -> NDArray[Any]:
+        """Open the sum of `contributors` payloads. Returns (n,) int64, the exact sums
+
+        CairnError "INTEGRITY" where it is no honest sum of that many payloads under this key, nonce, round and frame.
+        """
         raw = _bytes(nonce, "the nonce", NONCE_SIZE)
         data = _bytes(total, "the sum", self.payload_size(n))
         out = np.zeros(n, np.int64)
@@ -245,15 +255,23 @@ class Quantiser:
     q = clamp(floor(x (samples / largest_samples) / step + u)), step = range / limit, u uniform and replayable
     from (seed, round, client, position). range, value_bits, largest_samples, round and first must be the same
     for all who are summed.
+
+    range            largest magnitude of an update that is not clamped
+    value_bits       2..24, as of the parameters
+    largest_samples  most samples that a client may have, 1..2^40
+    samples          of this client: its weight
+    first            position of the first value in the whole model
     """
 
     def __init__(self, range: float, value_bits: int, largest_samples: int, round: int, samples: int,
                  client: int = 0, seed: int = 0, first: int = 0):
         self._c = _Quantiser(range, value_bits, largest_samples, round, first, seed, client, samples)
 
-    def quantise(self, values: np.ndarray, residual: Optional[np.ndarray] = None) -> np.ndarray:
-        """int32 values to encrypt. residual: float32, what earlier rounds still owe; changed in place to
-        what is owed now (error feedback)."""
+    def quantise(self, values: NDArray[Any], residual: Optional[NDArray[Any]] = None) -> NDArray[Any]:
+        """Values (n), of any shape, as (n,) int32 to encrypt. CairnError "DATA" where one is NaN or infinite.
+
+        residual: (n) float32, what earlier rounds still owe; changed in place to what is owed now (error feedback).
+        """
         x = np.ascontiguousarray(values, np.float32).reshape(-1)
         if residual is not None and (residual.dtype != np.float32 or residual.size != x.size or
                                      not residual.flags.c_contiguous):
@@ -263,8 +281,9 @@ class Quantiser:
               _address(residual) if residual is not None else None, x.size, _address(out), None)
         return out
 
-    def mean(self, weight: int, sums: np.ndarray) -> np.ndarray:
-        """The weighted mean of what was summed; weight: the samples of all who are in it, added."""
+    def mean(self, weight: int, sums: NDArray[Any]) -> NDArray[Any]:
+        """The weighted mean of what was summed: sums (n,) -> (n,) float32. weight: the samples of all who are in it,
+        added."""
         s = np.ascontiguousarray(sums, np.int64).reshape(-1)
         out = np.zeros(s.size, np.float32)
         _call("cairn_mean", ctypes.byref(self._c), weight, _address(s), s.size, _address(out))

@@ -11,6 +11,7 @@ from typing import Any, Callable, Dict, FrozenSet, List, Mapping, Optional, Tupl
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from ._trainer import Context, Metrics, Model, Trainer
 
@@ -18,14 +19,14 @@ TrainModule = Callable[[Any, Context], Tuple[int, Metrics]]
 EvaluateModule = Callable[[Any, Context], Metrics]
 
 
-class Arrays(Dict[str, np.ndarray]):
+class Arrays(Dict[str, NDArray[Any]]):
     """Tensors as numpy arrays of the same dtypes; those of bfloat16, which numpy does not have, as float32."""
 
     bf16: FrozenSet[str] = frozenset()  # their names
 
 
 def to_arrays(state: Mapping[str, torch.Tensor]) -> Arrays:
-    """A state_dict as numpy arrays."""
+    """A state_dict as numpy arrays: copies of the same names, shapes and dtypes, on the processor."""
     out = Arrays()
     out.bf16 = frozenset(name for name, value in state.items() if value.dtype == torch.bfloat16)
     for name, value in state.items():
@@ -34,8 +35,11 @@ def to_arrays(state: Mapping[str, torch.Tensor]) -> Arrays:
     return out
 
 
-def load(module: torch.nn.Module, arrays: Mapping[str, np.ndarray]) -> None:
-    """Put arrays into a module: all of its names, each in the module's own dtype and on its device."""
+def load(module: torch.nn.Module, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Put arrays into a module: all of its names, each in the module's own shape and dtype and on its device.
+
+    Raises KeyError where the names differ, RuntimeError where an array has another number of elements.
+    """
     state = module.state_dict()
     missing = sorted(set(state) ^ set(arrays))
     if missing:
@@ -43,13 +47,20 @@ def load(module: torch.nn.Module, arrays: Mapping[str, np.ndarray]) -> None:
     module.load_state_dict({name: _tensor(arrays[name], value) for name, value in state.items()})
 
 
-def _tensor(array: np.ndarray, like: torch.Tensor) -> torch.Tensor:
-    return torch.from_numpy(np.ascontiguousarray(array)).reshape(like.shape).to(dtype=like.dtype, device=like.device)
+def _tensor(array: NDArray[Any], like: torch.Tensor) -> torch.Tensor:
+    flat = torch.from_numpy(np.ascontiguousarray(array))
+    tensor: torch.Tensor = flat.reshape(like.shape).to(dtype=like.dtype, device=like.device)
+    return tensor
 
 
 def trainer(make: Callable[[], torch.nn.Module], evaluate: Optional[EvaluateModule] = None
             ) -> Callable[[TrainModule], Trainer]:
     """Decorator: `train(net, ctx) -> (samples, metrics)` becomes a trainer of the modules that `make` makes.
+
+    samples   rows that were trained on, at least 1: the weight of the update
+    metrics   numbers by name; tensors of one element will do
+    evaluate  function (net, ctx) -> {"samples", "accuracy" or "correct", "loss"}, called without gradients and with
+              net.eval(), for train.evaluate
 
     The same module is used for each task of a kept program; torch's seed is set from the run's, the round and
     the client before each.

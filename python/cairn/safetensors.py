@@ -12,6 +12,7 @@ import struct
 from typing import Any, Collection, Dict, List, Mapping, Optional, Tuple, Union
 
 import numpy as np
+from numpy.typing import NDArray
 
 Path = Union[str, "os.PathLike[str]"]
 
@@ -29,7 +30,7 @@ class SafetensorsError(ValueError):
     """The file is not what it should be; says which file and tensor."""
 
 
-def to_bf16(values: np.ndarray) -> np.ndarray:
+def to_bf16(values: NDArray[Any]) -> NDArray[Any]:
     """float32 as the bits of bfloat16 (uint16), rounded to nearest, ties to even. NaN stays NaN."""
     bits = np.ascontiguousarray(values, np.float32).view(np.uint32)
     rounded = (bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))) >> np.uint32(16)
@@ -37,7 +38,7 @@ def to_bf16(values: np.ndarray) -> np.ndarray:
     return np.where(np.isnan(values), quiet, rounded).astype(np.uint16)
 
 
-def from_bf16(bits: np.ndarray) -> np.ndarray:
+def from_bf16(bits: NDArray[Any]) -> NDArray[Any]:
     """The bits of bfloat16 (uint16) as float32; exact."""
     return (np.asarray(bits, np.uint16).astype(np.uint32) << np.uint32(16)).view(np.float32)
 
@@ -99,8 +100,8 @@ def _check_cover(entries: List[_Entry], size: int) -> None:
         raise SafetensorsError(f"the tensors end at byte {end}, the file's data at {size}")
 
 
-def read_with_metadata(path: Path) -> Tuple[Dict[str, np.ndarray], Dict[str, str]]:
-    """All tensors, in the order of the header, and `__metadata__`."""
+def read_with_metadata(path: Path) -> Tuple[Dict[str, NDArray[Any]], Dict[str, str]]:
+    """All tensors, in the order of the header, and `__metadata__`. Raises SafetensorsError, OSError."""
     try:
         with open(path, "rb") as file:
             size = os.fstat(file.fileno()).st_size
@@ -123,14 +124,17 @@ def read_with_metadata(path: Path) -> Tuple[Dict[str, np.ndarray], Dict[str, str
         raise SafetensorsError(f"{path}: {error}") from error
 
 
-def read(path: Path) -> Dict[str, np.ndarray]:
+def read(path: Path) -> Dict[str, NDArray[Any]]:
     """All tensors, in the order of the header. Raises SafetensorsError, OSError."""
     return read_with_metadata(path)[0]
 
 
-def write(path: Path, tensors: Mapping[str, np.ndarray], metadata: Optional[Mapping[str, str]] = None,
+def write(path: Path, tensors: Mapping[str, NDArray[Any]], metadata: Optional[Mapping[str, str]] = None,
           bf16: Collection[str] = ()) -> None:
-    """Write a file whole or not at all. `bf16`: names of tensors that are written in that dtype."""
+    """Write a file whole or not at all, in the order of `tensors`. Raises SafetensorsError, OSError.
+
+    `bf16`: names of tensors, of float32, that are written in that dtype.
+    """
     header: Dict[str, Any] = {METADATA: dict(metadata)} if metadata else {}
     arrays = []
     at = 0

@@ -7,6 +7,7 @@
 #   CAIRN_TENSEAL     version of TenSEAL (0.3.18)
 #   CAIRN_SAFETENSORS version of safetensors (0.5.3)
 #   CAIRN_FLWR        version of flwr (1.42.0)
+#   CAIRN_MYPY        version of mypy (2.4.1)
 #   CAIRN_NODE24      version of Node for node-seal 7 (24.22.3; 50 MB to fetch, 190 MB in the folder); none: without
 set -eu
 
@@ -15,6 +16,7 @@ node_seal=${CAIRN_NODE_SEAL:-6.0.3}
 tenseal=${CAIRN_TENSEAL:-0.3.18}
 safetensors=${CAIRN_SAFETENSORS:-0.5.3}
 flwr=${CAIRN_FLWR:-1.42.0}
+mypy=${CAIRN_MYPY:-2.4.1}
 node24=${CAIRN_NODE24:-24.22.3}
 have=""
 
@@ -73,6 +75,7 @@ if command -v python3 > /dev/null 2>&1; then
     python_judge tenseal venv tenseal "tenseal==$tenseal"
     python_judge safetensors venv "safetensors, numpy" "safetensors==$safetensors" numpy
     python_judge flwr flower "flwr.serverapp" "flwr==$flwr" # of its own: it brings fifty packages
+    python_judge mypy venv "mypy, numpy" "mypy==$mypy" numpy
 else
     echo "interop: no python3 here"
 fi

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # One round with a judge: judge.sh node|node7|tenseal SEAL_TOOL HOME WORK CAIRN
 #                         judge.sh safetensors SAFETENSORS_TOOL HOME WORK CAIRN
-#                         judge.sh flower LIBCAIRN HOME WORK CAIRN
+#                         judge.sh flower|package LIBCAIRN HOME WORK CAIRN
 # Our objects are written, the judge opens them and writes its own, and those are read.
 set -eu
 
@@ -45,6 +45,12 @@ flower)
         exit 77
     fi
     ;;
+package)
+    if ! "$home/venv/bin/python" -c 'import mypy, numpy' 2> /dev/null; then
+        echo "interop: mypy is not here, skipped"
+        exit 77
+    fi
+    ;;
 esac
 
 rm -rf "$work"
@@ -72,6 +78,9 @@ safetensors)
     ;;
 flower)
     "$home/flower/bin/python" -B "$here/flower.py" "$tool" "$work"
+    ;;
+package)
+    sh "$here/package.sh" "$tool" "$home" "$work"
     ;;
 esac
 echo "interop: $judge agrees"
