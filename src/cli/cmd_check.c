@@ -64,16 +64,18 @@ static bool folds(const struct fed_node *node)
     return node->type != FED_CLIENT && !node->dumb;
 }
 
-/* What a node that adds up goes by. */
+/* What a node that adds up goes by. Its quorum is of the clients below it that a round has chosen, at least one. */
 static void add_round_rules(json_t *node, const struct estimate *e, const struct fed_config *config,
                             uint32_t number)
 {
     const struct fed_settings *s = &config->settings;
     const struct fed_tree *tree = &config->tree;
-    const uint32_t below = fed_tree_clients_below(tree, number);
+    const uint32_t size = fed_sample_size(s, tree->n_clients);
+    const struct fed_sample_range chosen =
+        fed_sample_range(s, tree->n_clients, fed_tree_clients_below(tree, number));
     json_t *rules = json_pack(
-        "{s:I, s:f, s:f, s:I, s:I}", "quorum", (json_int_t)fed_quorum(s, tree->n_clients, below),
-        "deadline_s", fed_deadline_s(s, tree->nodes[number].depth), "grace_s",
+        "{s:I, s:I, s:f, s:f, s:I, s:I}", "fewest_quorum", (json_int_t)fed_quorum(s, size, chosen.fewest),
+        "quorum", (json_int_t)fed_quorum(s, size, chosen.most), "deadline_s", fed_deadline_s(s, tree->nodes[number].depth), "grace_s",
         fed_grace_s(s, fed_tree_height(tree, number)), "window_frames", (json_int_t)e->window,
         "window_bytes", (json_int_t)(e->window * (uint64_t)fed_plan_frame_bytes(&e->plan)));
     (void)json_object_update(node, rules);

@@ -40,6 +40,13 @@ void fed_sample_choose(const struct fed_settings *s, uint32_t n_clients, uint32_
     }
 }
 
+struct fed_sample_range fed_sample_range(const struct fed_settings *s, uint32_t n_clients, uint32_t below)
+{
+    const uint32_t size = fed_sample_size(s, n_clients), others = n_clients - below;
+    return (struct fed_sample_range){.fewest = size > others ? size - others : 0,
+                                     .most = size < below ? size : below};
+}
+
 uint32_t fed_sample_streams(const struct fed_sample *sample, const struct fed_stream *streams,
                             size_t n, const uint32_t *clients, bool *awaited)
 {

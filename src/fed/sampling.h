@@ -21,6 +21,11 @@ uint32_t fed_sample_size(const struct fed_settings *settings, uint32_t n_clients
 void fed_sample_choose(const struct fed_settings *settings, uint32_t n_clients, uint32_t round,
                        struct fed_sample *out);
 bool fed_sample_has(const struct fed_sample *sample, uint32_t index);
+/** Of `below` certain clients: the fewest and the most that a round can choose, whatever the seed. */
+struct fed_sample_range {
+    uint32_t fewest, most;
+};
+struct fed_sample_range fed_sample_range(const struct fed_settings *settings, uint32_t n_clients, uint32_t below);
 /**
  * Which streams bring anything in this round.
  * @param clients   indices of the clients of each stream, one stream after the other (fed_tree_stream_clients)

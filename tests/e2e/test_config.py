@@ -66,7 +66,7 @@ class BadConfig(cairn.CairnCase):
         nodes = {node["address"].split(":")[0]: node for node in document["nodes"]}
         for n, quorum, deadline, grace in ((1, 3, 100, 5), (2, 2, 90, 2.5)):
             node = nodes[self.node(n)]
-            self.assertEqual((node["quorum"], node["grace_s"]), (quorum, grace))
+            self.assertEqual((node["fewest_quorum"], node["quorum"], node["grace_s"]), (quorum, quorum, grace))
             self.assertAlmostEqual(node["deadline_s"], deadline)
             self.assertGreaterEqual(node["window_frames"], 1)
             self.assertGreater(node["window_bytes"], 0)
@@ -74,6 +74,16 @@ class BadConfig(cairn.CairnCase):
         text = self.cairn("check", path).out
         self.assertRegex(text, "quorum +3 of 4 clients")
         self.assertRegex(text, r"switches at depth 1 +2 +90 s +2\.5 s")
+
+    def test_quorums_where_a_share_takes_part(self):
+        """Two switches over six clients each, of which a round chooses six: a switch has none of them, or up to six."""
+        for quorum in (0.5, 3):
+            config = cairn.make_config(self.net, [[cairn.CLIENT] * 6] * 2, round={"fraction": 0.5, "quorum": quorum})
+            document = self.cairn("check", self.write(config), "--json").json
+            self.assertEqual((document["round"]["clients"], document["round"]["quorum"]), (6, 3))
+            of = {node["role"]: (node["fewest_quorum"], node["quorum"])
+                  for node in document["nodes"] if "quorum" in node}
+            self.assertEqual(of, {"aggregator": (3, 3), "switch": (1, 3)})
 
     def test_a_quorum_below_the_floor_is_told(self):
         path = self.write(self.changed(lambda c, o: c.update(round={"quorum": 1})))

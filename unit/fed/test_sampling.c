@@ -86,6 +86,33 @@ static void test_sampling__every_set_is_as_likely(void **state)
     assert_true(same < 400);
 }
 
+/* By hand; and nothing beyond it in 2000 rounds, in which both ends are met. */
+static void test_sampling__range_of_some(void **state)
+{
+    (void)state;
+    static const struct {
+        double fraction;
+        uint32_t clients, below, fewest, most;
+    } rows[] = {{1, 12, 5, 5, 5}, {0.5, 12, 5, 0, 5}, {0.5, 12, 8, 2, 6}, {0.5, 12, 12, 6, 6}, {0.25, 8, 3, 0, 2},
+                {0.75, 8, 3, 1, 3}};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        const struct fed_settings s = settings_of(rows[i].fraction, 0.5, 1);
+        const struct fed_sample_range range = fed_sample_range(&s, rows[i].clients, rows[i].below);
+        struct fed_sample_range seen = {UINT32_MAX, 0};
+        assert_int_equal(range.fewest, rows[i].fewest);
+        assert_int_equal(range.most, rows[i].most);
+        for (uint32_t round = 1; round <= 2000; round++) {
+            struct fed_sample sample;
+            fed_sample_choose(&s, rows[i].clients, round, &sample);
+            const uint32_t chosen = members(&sample, rows[i].below);
+            seen.fewest = chosen < seen.fewest ? chosen : seen.fewest;
+            seen.most = chosen > seen.most ? chosen : seen.most;
+        }
+        assert_int_equal(seen.fewest, range.fewest);
+        assert_int_equal(seen.most, range.most);
+    }
+}
+
 static void test_sampling__streams(void **state)
 {
     (void)state;
@@ -104,6 +131,7 @@ int main(void)
         cmocka_unit_test(test_sampling__size),
         cmocka_unit_test(test_sampling__as_many_as_it_says_and_again_the_same),
         cmocka_unit_test(test_sampling__every_set_is_as_likely),
+        cmocka_unit_test(test_sampling__range_of_some),
         cmocka_unit_test(test_sampling__streams),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
