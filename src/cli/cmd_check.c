@@ -486,7 +486,7 @@ static void print_nodes(const json_t *document)
                    cli_bytes((uint64_t)json_get_int(node, "memory_bytes", 0), memory));
     }
     table_print(&table, stdout);
-    printf("(memory: the role's arrays and the data slice; the program itself takes some 15 MB)\n");
+    printf("(memory: at its peak, with everything on its way that can be; a trainer's program takes its own)\n");
 }
 
 static void print_settings(const json_t *document)

@@ -4,12 +4,14 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "builtin.h"
 #include "dataset.h"
 #include "frame.h"
 #include "model_file.h"
 #include "model_message.h"
+#include "pieces.h"
 #include "sampling.h"
 #include "strategy.h"
 #include "quantiser.h"
@@ -18,6 +20,10 @@
 
 /* Where neither the config nor the data says what an image is: MNIST. */
 enum { ASSUMED_SIDE = 28 };
+
+/* Resident memory that is no array of a role: a switch of a tiny model peaks at 18 MB, and a node with a network at 21, for
+ * OpenBLAS packs matrices into buffers of its own. */
+enum { PROGRAM = 19000000, BLAS = 3000000 };
 
 void estimate_source(const struct fed_settings *settings, const char *data_dir,
                      struct dataset_source *out)
@@ -46,6 +52,14 @@ static int command_shape(const struct fed_settings *settings, struct model_shape
         safetensors_close(&file);
     }
     return err;
+}
+
+/* The network as a client and as the aggregator have it: no batch is larger than their data. */
+static void count_networks(const struct train_shape *shape, unsigned batch, struct estimate *facts)
+{
+    const uint64_t train = facts->train_rows, test = facts->test_rows;
+    facts->client_network = train_builtin_bytes(shape, train > 0 && train < batch ? train : batch);
+    facts->evaluator_network = train_builtin_bytes(shape, test > 0 && test < batch ? test : batch);
 }
 
 static int whole_shape(const struct fed_settings *settings, const char *data_dir,
@@ -81,6 +95,9 @@ static int whole_shape(const struct fed_settings *settings, const char *data_dir
     } else if (settings->n_layers == 0) {
         wanted.features = ASSUMED_SIDE * ASSUMED_SIDE;
     }
+    if (facts) {
+        count_networks(&wanted, settings->batch, facts);
+    }
     return train_builtin_shape(&wanted, shape, why);
 }
 
@@ -98,7 +115,7 @@ int estimate_share(const struct fed_settings *settings, const struct model_shape
 
 /* *shape becomes what model.include and model.exclude leave of it, what goes in plain behind the rest. */
 static int keep_shared(const struct fed_settings *settings, struct model_shape *shape,
-                       size_t *n_plain, struct cairn_problem *why)
+                       size_t *n_plain, bool *same, struct cairn_problem *why)
 {
     struct model_share share;
     const int error = estimate_share(settings, shape, &share, why);
@@ -106,6 +123,7 @@ static int keep_shared(const struct fed_settings *settings, struct model_shape *
         model_shape_release(shape);
         *shape = share.shape;
         *n_plain = share.n_plain;
+        *same = share.all_floats;
         share.shape = (struct model_shape){0};
         model_share_release(&share);
     }
@@ -122,16 +140,18 @@ int estimate_shape(const struct fed_settings *settings, const char *data_dir,
     }
     const size_t whole = shape->n_params;
     size_t n_plain = 0;
+    bool same = true;
     const bool assumed =
         strcmp(settings->train_type, "command") == 0 && settings->model_file[0] == '\0';
     if (!assumed) { /* an assumed model's names are not those that the patterns mean */
-        error = keep_shared(settings, shape, &n_plain, why);
+        error = keep_shared(settings, shape, &n_plain, &same, why);
     }
     if (error) {
         model_shape_release(shape);
     } else if (facts) {
         facts->at_home = whole - shape->n_params;
         facts->n_plain = n_plain;
+        facts->whole = same ? 0 : whole;
     }
     return error;
 }
@@ -167,6 +187,12 @@ static uint64_t most_contributors(const struct he_params *he)
     return largest / limit;
 }
 
+static uint64_t threads_bytes(const struct he_params *he, unsigned threads)
+{
+    const long here = sysconf(_SC_NPROCESSORS_ONLN);
+    return he_crew_bytes(he, threads > 0 ? threads : here > 0 ? (unsigned)here : 1);
+}
+
 int estimate_init(struct estimate *e, const struct fed_config *config, const char *data_dir,
                   struct cairn_problem *why)
 {
@@ -199,6 +225,9 @@ int estimate_init(struct estimate *e, const struct fed_config *config, const cha
         return error;
     }
     e->model_bytes = model_bytes;
+    e->piece_bytes = fed_plan_piece_count(&e->plan, 0) * sizeof(float);
+    e->threads_bytes[0] = threads_bytes(&he, s->train_threads);
+    e->threads_bytes[1] = threads_bytes(&he, s->server_threads);
     e->kept_arrays = fed_strategy_arrays(&config->settings.strategy);
     e->window = fed_plan_window(&e->plan, s->window_bytes, s->batch_bytes);
     e->by_run = strcmp(s->train_type, "synthetic") == 0 || strcmp(s->train_type, "command") == 0;
@@ -244,34 +273,62 @@ struct estimate_bytes estimate_traffic(const struct estimate *e, const struct fe
                                            streams_up(tree, node) * e->stream_bytes};
 }
 
-/* A model that waits, the one of this round, the trained one, what is owed, the network and its
- * velocity; where a part stays at home two whole models more; a trainer that tells its update run by
- * run leaves only what is owed, and a run, for what stays at home is in a file. */
+/* Rows of one part of the data, shared by so many. */
+static uint64_t rows_bytes(const struct estimate *e, uint64_t rows, uint32_t shared_by)
+{
+    return size_ceil_div(rows, shared_by) * e->features * e->feature_bytes;
+}
+
+static uint64_t frame_values(const struct estimate *e)
+{
+    return e->plan.frame_params < e->plan.n_params ? e->plan.frame_params : e->plan.n_params;
+}
+
+/* What is owed; with the built-in trainer the round's model and the trained one, too, and those as the trainer has them. A
+ * program's models are in files: of its update a run. */
+static uint64_t client_floats(const struct estimate *e)
+{
+    return e->by_run ? e->plan.n_params + frame_values(e) : 3 * e->plan.n_params + 2 * e->whole;
+}
+
+/* Three pieces: the round's first, a model that waits, one that is fetched. Two batches: in the air, and built ahead. */
 static uint64_t client_memory(const struct estimate *e, const struct fed_node *self)
 {
-    const uint64_t frame = e->plan.frame_params < e->plan.n_params ? e->plan.frame_params : e->plan.n_params;
-    const uint64_t integers = frame * sizeof(int32_t);
-    const uint64_t own = e->at_home > 0 ? 2 * (e->plan.n_params + e->at_home) : 0;
-    const uint64_t floats = e->by_run ? e->plan.n_params + frame : 6 * e->plan.n_params + own;
-    return floats * sizeof(float) + e->model_bytes + e->batch_bytes + integers +
-           e->train_rows * e->features * e->feature_bytes / (self->client_number ? self->client_number : 1);
+    const uint32_t clients = self->client_number ? self->client_number : 1;
+    return client_floats(e) * sizeof(float) + e->client_network + 3 * e->piece_bytes + 2 * e->batch_bytes +
+           frame_values(e) * sizeof(int32_t) + rows_bytes(e, e->train_rows, clients) +
+           rows_bytes(e, e->test_rows, clients) + e->threads_bytes[0];
+}
+
+/* A batch of each child comes in at once; who adds up sends one and builds one, with a sum on its way there. */
+static uint64_t switch_memory(const struct estimate *e, const struct fed_node *self)
+{
+    const uint64_t frame = fed_plan_frame_bytes(&e->plan);
+    const uint64_t sums = self->dumb ? 0 : (e->window + 1) * frame + 2 * e->batch_bytes;
+    return (PIECES_KEPT + 2) * e->piece_bytes + self->n_children * e->batch_bytes + sums;
+}
+
+/* What the strategy keeps, the model being one; for each child a piece going down and a batch coming up; the sum that is
+ * opened, and what the journal gets of it. */
+static uint64_t aggregator_memory(const struct estimate *e, const struct fed_node *self)
+{
+    const uint64_t frame = fed_plan_frame_bytes(&e->plan);
+    return (e->kept_arrays * e->plan.n_params + e->whole) * sizeof(float) + e->evaluator_network +
+           self->n_children * (e->piece_bytes + e->batch_bytes) + (e->window + 2) * frame +
+           frame_values(e) * sizeof(int64_t) + rows_bytes(e, e->test_rows, 1) + e->threads_bytes[1];
 }
 
 uint64_t estimate_memory(const struct estimate *e, const struct fed_tree *tree, uint32_t node)
 {
     const struct fed_node *self = &tree->nodes[node];
-    const uint64_t payload = fed_plan_frame_bytes(&e->plan);
-    const uint64_t bodies = self->n_children * e->batch_bytes; /* one of each child at once */
+    const uint64_t program = PROGRAM + (self->type != FED_SWITCH && e->client_network > 0 ? BLAS : 0);
     switch (self->type) {
     case FED_CLIENT:
-        return client_memory(e, self);
+        return program + client_memory(e, self);
     case FED_SWITCH:
-        return e->model_bytes + bodies +
-               (self->dumb ? 0 : (uint64_t)e->window * payload + e->batch_bytes);
-    case FED_AGGREGATOR: /* what the strategy keeps; to evaluate, the network and its velocity; sums of a frame */
-        return (e->kept_arrays + (e->by_run ? 0 : 2)) * e->plan.n_params * sizeof(float) + e->model_bytes + bodies +
-               (uint64_t)e->window * payload + e->plan.frame_params * sizeof(int64_t) +
-               e->test_rows * e->features * e->feature_bytes;
+        return program + switch_memory(e, self);
+    case FED_AGGREGATOR:
+        return program + aggregator_memory(e, self);
     }
     return 0;
 }

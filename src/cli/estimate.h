@@ -15,16 +15,20 @@ struct estimate {
     struct model_shape shape; /* owned: estimate_release */
     uint64_t at_home;         /* parameters that model.include and model.exclude keep from being sent */
     uint64_t n_plain;         /* parameters that encryption.only lets go in plain */
+    uint64_t whole;           /* parameters of the model as it is trained, where that is not the array that is shared; else 0 */
     const char *shape_source; /* where the layers are from, for people; static */
     struct fed_plan plan;
     bool by_run;                   /* updates come run by run: clients keep no model in memory */
     uint64_t train_rows, features; /* of the data set; 0 where it is not here */
     uint64_t test_rows;
     uint64_t feature_bytes;     /* of one in memory */
+    uint64_t client_network, evaluator_network; /* bytes of the built-in model with its batch; 0: it is another's */
     uint64_t stream_bytes;      /* one stream's batches in one round: what a client sends */
     uint64_t all_encrypted_bytes; /* and what it would be without encryption.only */
     uint64_t batch_bytes;       /* the largest batch */
     uint64_t model_bytes;       /* the model on its way down */
+    uint64_t piece_bytes;       /* a piece of the model on its way down */
+    uint64_t threads_bytes[2];  /* what the threads of a client and of the aggregator encrypt and open with */
     unsigned kept_arrays;       /* of the model's size, that the strategy keeps: the model is one */
     struct fed_privacy privacy;
     uint32_t window;            /* frames whose sums a node holds at most */
@@ -58,7 +62,11 @@ struct estimate_bytes {
 };
 struct estimate_bytes estimate_traffic(const struct estimate *e, const struct fed_tree *tree,
                                        uint32_t node);
-/** Memory that a node's arrays take: the sum of what its role's file declares. */
+/**
+ * A node's memory at its peak: what its role's file declares, everything that can be on its way at once, and the program
+ * itself, measured on x86-64 with Debian 12's libraries. Without what a trainer's program takes.
+ * A node that adds up holds less than its window while children are as fast as each other.
+ */
 uint64_t estimate_memory(const struct estimate *e, const struct fed_tree *tree, uint32_t node);
 
 #endif

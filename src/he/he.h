@@ -162,6 +162,8 @@ struct he_crew;
 CAIRN_MUST_CHECK int he_crew_new(const struct he_params *params, struct parallel *team,
                                  struct he_crew **out);
 void he_crew_free(struct he_crew *crew);
+/** Working memory of a crew of so many threads; 0 for profile none. */
+size_t he_crew_bytes(const struct he_params *params, unsigned threads);
 
 /**
  * Encrypt one frame.

@@ -32,6 +32,18 @@ struct run {
     bool draws; /* each chunk has a branch */
 };
 
+static size_t scratch_size(const struct he_params *params)
+{
+    return he_is_ckks(params)   ? sizeof(struct he_ckks_scratch)
+           : he_is_wide(params) ? sizeof(struct he_wide_scratch)
+                                : sizeof(struct he_scratch);
+}
+
+size_t he_crew_bytes(const struct he_params *params, unsigned threads)
+{
+    return params->profile == HE_NONE ? 0 : threads * scratch_size(params);
+}
+
 int he_crew_new(const struct he_params *params, struct parallel *team, struct he_crew **out)
 {
     enum { ROOT = 64 }; /* scratch begins at a multiple of 64 */
@@ -47,9 +59,7 @@ int he_crew_new(const struct he_params *params, struct parallel *team, struct he
     crew->team = team;
     crew->degree = params->degree;
     crew->size = parallel_size(team);
-    crew->scratch_size = he_is_ckks(params)   ? sizeof(struct he_ckks_scratch)
-                         : he_is_wide(params) ? sizeof(struct he_wide_scratch)
-                                              : sizeof(struct he_scratch);
+    crew->scratch_size = scratch_size(params);
     size_t bytes = 0;
     crew->workers = calloc(crew->size, sizeof *crew->workers);
     if (size_mul(crew->size, crew->scratch_size, &bytes) && size_add(bytes, ROOT, &bytes)) {

@@ -114,6 +114,9 @@ void network_initial(const struct network_spec *spec, uint64_t seed, float *para
 CAIRN_MUST_CHECK int network_new(const struct network_spec *spec, size_t max_batch,
                                  struct network **out, struct cairn_problem *why);
 void network_free(struct network *net);
+/** Bytes of the arrays that network_new makes: the parameters and their velocity, and what each layer has of a batch. SIZE_MAX
+ * where none could be made. */
+size_t network_bytes(const struct network_spec *spec, size_t max_batch);
 
 /** The parameters, to be filled before the first batch. */
 float *network_params(struct network *net); /* (n_params) */

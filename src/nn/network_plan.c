@@ -292,6 +292,29 @@ int network_tensors(const struct network_spec *spec, struct network_tensor *out,
     return 0;
 }
 
+size_t network_bytes(const struct network_spec *spec, size_t max_batch)
+{
+    struct network_plan plan;
+    struct cairn_problem ignored;
+    size_t row, floats = 0, bytes;
+
+    if (network_plan_make(spec, &plan, &ignored)) {
+        return SIZE_MAX;
+    }
+    row = plan.layers[0].in; /* of a batch */
+    bool fits = size_mul(2, plan.n_params, &floats);
+    for (size_t l = 0; fits && l < plan.n_layers; l++) {
+        const struct layer_shape *layer = &plan.layers[l];
+
+        fits = size_add(row, layer->out, &row) && size_add(row, layer->out, &row) && /* output, delta */
+               size_add(floats, layer->scratch, &floats);
+    }
+    return fits && size_mul(row, max_batch, &row) && size_add(floats, row, &floats) &&
+                   size_mul(floats, sizeof(float), &bytes)
+               ? bytes
+               : SIZE_MAX;
+}
+
 void network_initial(const struct network_spec *spec, uint64_t seed, float *params)
 {
     struct network_plan plan;

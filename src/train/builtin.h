@@ -68,6 +68,9 @@ size_t train_builtin_layers(enum train_model type, size_t features,
 CAIRN_MUST_CHECK int train_builtin_shape(const struct train_shape *shape, struct model_shape *out,
                                          struct cairn_problem *why);
 
+/** Bytes of the network of such a model, with batches of so many rows: nn/network.h's network_bytes. */
+size_t train_builtin_bytes(const struct train_shape *shape, size_t batch);
+
 enum { TRAIN_MAX_LAYERS = 64 };
 /**
  * The reverse: which built-in model has tensors of these names and shapes. The first of the layers is

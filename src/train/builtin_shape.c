@@ -127,6 +127,14 @@ int train_builtin_shape(const struct train_shape *wanted, struct model_shape *ou
     return 0;
 }
 
+size_t train_builtin_bytes(const struct train_shape *wanted, size_t batch)
+{
+    struct builtin_spec spec;
+    struct cairn_problem ignored;
+
+    return builtin_spec(wanted, &spec, &ignored) ? SIZE_MAX : network_bytes(&spec.network, batch);
+}
+
 /* ---- from tensors to layers ---- */
 
 /* The weight of a layer of that name, or NULL. */

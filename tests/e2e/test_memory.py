@@ -8,6 +8,7 @@ what it owes, a model's size, and the trainer that makes its updates up holds no
 import datetime
 import os
 import statistics
+import time
 import unittest
 
 import cairn
@@ -105,6 +106,54 @@ class Memory(cairn.CairnCase):
             smaller = Run(self, PARAMS // 4)
             smaller.tell()
             self.assertLess(run.peak("switch"), smaller.peak("switch") + NOISE)  # their updates differ by 34 MB
+
+
+def peak(pid):
+    with open(f"/proc/{pid}/status") as file:
+        for line in file:
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    return 0  # it has just ended
+
+
+@unittest.skipIf(cairn.SANITIZED or LARGE, "memory is not what it is, or it has been measured")
+class Estimate(cairn.CairnCase):
+    """`cairn check` beside what is measured: never below it, and near it but for switches, whose sums come and go as fast as
+    their children are. The window is as small as can be, for the same reason."""
+
+    def compare(self, name, model, train, rows, **sections):
+        cairn.make_data(self.data, rows, 600, 28)
+        config = cairn.make_config(self.net, TWO_LEVELS, rounds=1, name=name, train=train,
+                                   server={"window_bytes": 65536}, **sections)
+        config["model"] = model
+        checked = self.cairn("check", self.write(config), "--json", "--data-dir", self.data).json
+        estimates = {node["address"].split(":")[0]: node["memory_bytes"] for node in checked["nodes"]}
+        nodes = self.start_nodes(config)
+        agg = self.start_agg(config, f"{name}.json")
+        root, peaks = config["aggregator"]["ip"], {}
+        while agg.poll() is None:
+            peaks[root] = max(peak(agg.pid), peaks.get(root, 0))
+            time.sleep(0.02)
+        self.finish(agg)
+        peaks.update((address, peak(process.pid)) for address, process in nodes.items())
+        self.stop_nodes()
+        self.started.clear()
+        for address, measured in peaks.items():
+            role = config["others"].get(address, {"type": "aggregator"})["type"]
+            share = estimates[address] / measured
+            print(f"\n  {name}, {role:10}  peak {measured / MB:6.1f} MB, estimate {share:.3f} of it", end="")
+            self.assertGreaterEqual(share, 1)
+            if role != "switch":
+                self.assertLessEqual(share, 1.2)
+
+    def test_a_cnn_with_large_batches(self):
+        self.compare("cnn", {"type": "cnn"}, {"batch": 400}, 2400)
+
+    def test_a_large_mlp(self):
+        self.compare("mlp", {"layers": [784, 3000, 3000, 10]}, {}, 300)
+
+    def test_an_mlp_that_is_shared_in_another_order(self):
+        self.compare("only", {"layers": [784, 3000, 3000, 10]}, {}, 300, encryption={"only": ["layer2*"]})
 
 
 if __name__ == "__main__":

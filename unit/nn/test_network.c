@@ -67,6 +67,21 @@ static void test_network__counts_params(void **state)
     assert_int_equal(n, 784 * 128 + 128 + 128 * 10 + 10);
 }
 
+/* By hand. MLP 3, 4, 2: 26 parameters twice; a row has 3 inputs, and 4 + 2 outputs with as many deltas.
+ * CNN on 10 x 10: 143 parameters; a row has 100 + 2 (128 + 32 + 12 + 3 + 4 + 10); patches 9 x 64 and 18 x 4. */
+static void test_network__bytes(void **state)
+{
+    (void)state;
+    const size_t mlp[] = {3, 4, 2}, cnn[] = {100, 2, 3, 4, 10}, huge[] = {1 << 30, 1 << 30, 1 << 30};
+    const struct network_spec a = {.type = NETWORK_MLP, .sizes = mlp, .n_sizes = 3};
+    const struct network_spec b = {.type = NETWORK_CNN, .sizes = cnn, .n_sizes = 5};
+    const struct network_spec c = {.type = NETWORK_MLP, .sizes = huge, .n_sizes = 3};
+    assert_int_equal(network_bytes(&a, 5), sizeof(float) * (2 * 26 + 5 * (3 + 2 * 6)));
+    assert_int_equal(network_bytes(&b, 7), sizeof(float) * (2 * 143 + 7 * (100 + 2 * 189) + 9 * 64 + 18 * 4));
+    assert_true(network_bytes(&a, SIZE_MAX / 4) == SIZE_MAX);
+    assert_true(network_bytes(&c, 1) == SIZE_MAX);
+}
+
 static void test_network__refuses_sizes(void **state)
 {
     static const size_t none[] = {784, 0, 10};
@@ -572,6 +587,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_network__counts_params),
+        cmocka_unit_test(test_network__bytes),
         cmocka_unit_test(test_network__refuses_sizes),
         cmocka_unit_test(test_network__forward_by_hand),
         cmocka_unit_test(test_network__large_outputs_do_not_overflow),
