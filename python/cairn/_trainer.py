@@ -143,7 +143,7 @@ class Trainer:
             raise TrainerError("nothing to evaluate with: give @cairn.trainer(evaluate=...)")
         metrics = _numbers(self.evaluate(safetensors.read("model.safetensors"), ctx))
         if metrics.get("samples", 0) < 1:
-            raise TrainerError('an evaluation returns "samples", and "accuracy" or "correct" and "loss"')
+            raise TrainerError('an evaluation returns "samples", "loss", and where there are classes "accuracy" or "correct"')
         _write_json("metrics.json", metrics)
 
     def do(self, ctx: Context) -> None:
@@ -223,7 +223,8 @@ def trainer(function: Optional[Train] = None, *, initial: Optional[Initial] = No
     samples   rows that were trained on, at least 1: the weight of the update
     metrics   numbers by name, "loss" and any others
     initial   the model to begin with, or a function (ctx) -> model; not needed where the config has model.file
-    evaluate  function (model, ctx) -> {"samples", "accuracy" or "correct", "loss"}, for train.evaluate
+    evaluate  function (model, ctx) -> {"samples", "loss", and where there are classes "accuracy" or "correct"}, for
+              train.evaluate
 
     What cannot be a result (other tensors or shapes, NaN, no samples) is a TrainerError, with its traceback in the
     node's log: that client sits the round out.

@@ -59,8 +59,8 @@ def trainer(make: Callable[[], torch.nn.Module], evaluate: Optional[EvaluateModu
 
     samples   rows that were trained on, at least 1: the weight of the update
     metrics   numbers by name; tensors of one element will do
-    evaluate  function (net, ctx) -> {"samples", "accuracy" or "correct", "loss"}, called without gradients and with
-              net.eval(), for train.evaluate
+    evaluate  function (net, ctx) -> {"samples", "loss", and where there are classes "accuracy" or "correct"}, called
+              without gradients and with net.eval(), for train.evaluate
 
     The same module is used for each task of a kept program; torch's seed is set from the run's, the round and
     the client before each.

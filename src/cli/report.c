@@ -124,11 +124,14 @@ void report_print(const json_t *document, FILE *to)
                                                      : "summed at the aggregator",
             json_get_int(document, "rounds", 0), json_get_int(document, "clients", 0),
             json_get_int(document, "switches", 0));
-    fprintf(to, "accuracy %s", report_accuracy(document, accuracy));
-    if (json_is_number(json_object_get(document, "loss"))) {
-        fprintf(to, ", loss %.4f", json_get_number(document, "loss", 0));
+    const bool has_loss = json_is_number(json_object_get(document, "loss"));
+    if (!has_loss || json_is_number(json_object_get(document, "accuracy"))) { /* a regression has none */
+        fprintf(to, "accuracy %s, ", report_accuracy(document, accuracy));
     }
-    fprintf(to, ", %.1f s\n", json_get_number(document, "wall_s", 0));
+    if (has_loss) {
+        fprintf(to, "loss %.4f, ", json_get_number(document, "loss", 0));
+    }
+    fprintf(to, "%.1f s\n", json_get_number(document, "wall_s", 0));
     fprintf(to, "upload per client and round %s (%.2f bits a parameter; float32 would be %s)\n",
             cli_bytes(get_count(document, "upload_bytes_per_client_round"), upload),
             json_get_number(document, "bits_per_param", 0),

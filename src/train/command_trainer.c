@@ -401,6 +401,8 @@ static int read_evaluation(struct command *c, struct eval_metrics *out, struct c
     }
     *out = (struct eval_metrics){.samples = (uint64_t)samples,
                                  .correct = (uint64_t)llround(correct),
+                                 .no_classes = !json_object_get(found, "correct") &&
+                                               !json_object_get(found, "accuracy"),
                                  .loss = json_get_number(found, "loss", 0)};
     keep_metrics(c, found);
     return 0;
