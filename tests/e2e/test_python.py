@@ -7,8 +7,10 @@ import functools
 import json
 import os
 import py_compile
+import re
 import subprocess
 import sys
+import textwrap
 import unittest
 
 import cairn
@@ -139,6 +141,33 @@ class Examples(CairnCase):
         changed = [x for x in difflib.ndiff(*body) if x[0] in "+-"]
         self.assertEqual(changed, ["+ import cairn.pytorch", "+ @cairn.pytorch.trainer(Net, evaluate=test)"])
         self.assertEqual(texts[1].partition("if __name__")[2], ' == "__main__":\n    train.run()\n')
+
+    @unittest.skipIf(SANITIZED, "the release build's test says it all")
+    def test_from_a_script_to_a_run(self):
+        """docs/trainers.md, done as it says; the package is found by PYTHONPATH, and the addresses are this test's."""
+        python = python_with("torch")
+        with open(os.path.join(SOURCE, "docs", "trainers.md")) as file:
+            section = file.read().partition("## From your script to a run")[2].partition("\n## ")[0]
+        blocks = [textwrap.dedent(block) for block in re.findall(r"(?:^    .*\n|^\n(?=    ))+", section, re.MULTILINE)]
+        _, script, config, commands, load = (block.strip() + "\n" for block in blocks)
+        folder, programs = self.path("mine"), self.path("bin")
+        for new in (folder, programs):
+            os.mkdir(new)
+        os.symlink(python, os.path.join(programs, "python3"))
+        os.symlink(cairn.BIN, os.path.join(programs, "cairn"))
+        config = json.loads(config.replace("127.0.0.", self.net + "."))
+        config["train"]["environment"] = {"PYTHONPATH": PACKAGE}
+        for name, text in (("train.py", script), ("config.json", config), ("load.py", load)):
+            self.write(text, os.path.join(folder, name))
+        environment = {**os.environ, "PATH": programs + os.pathsep + os.environ["PATH"], "PYTHONPATH": PACKAGE,
+                       "PYTHONDONTWRITEBYTECODE": "1"}
+        done = subprocess.run(["sh", "-e", "-c", commands + "python3 load.py"], cwd=folder, env=environment,
+                              capture_output=True, text=True, timeout=200)
+        self.assertEqual(done.returncode, 0, done.stderr + done.stdout)
+        losses = re.findall(r"^round \d of 5: 3 of 3 clients, loss ([0-9.]+)", done.stdout + done.stderr, re.MULTILINE)
+        self.assertEqual(len(losses), 5, done.stderr + done.stdout)
+        self.assertLess(float(losses[4]), 0.2)
+        self.assert_nobody_left()
 
     def test_every_example_compiles(self):
         for name in ("pytorch_mnist/plain.py", "pytorch_mnist/train.py", "numpy_logistic/train.py",
