@@ -13,7 +13,7 @@
 #include "problem.h"
 #include "sizes.h"
 
-enum { FIXED = 24, VERSION = 1 };
+enum { FIXED = 24 };
 _Static_assert(FIXED + (int)DIGEST_SIZE == CONTAINER_OVERHEAD, "the header around its JSON");
 
 static const char damaged[] = "copy the file again";
@@ -28,7 +28,8 @@ static void header_digest(const uint8_t *bytes, size_t size, uint8_t out[DIGEST_
     digest_final(&state, out);
 }
 
-int container_header(const char magic[4], const json_t *document, uint64_t body, struct buf *out)
+int container_header(const struct container_kind *kind, const json_t *document, uint64_t body,
+                     struct buf *out)
 {
     const size_t start = out->size;
     const uint8_t zeros[FIXED] = {0};
@@ -48,8 +49,8 @@ int container_header(const char magic[4], const json_t *document, uint64_t body,
         return error;
     }
     uint8_t *header = out->data + start;
-    memcpy(header, magic, 4);
-    le_put16(header + 4, VERSION);
+    memcpy(header, kind->magic, sizeof kind->magic);
+    le_put16(header + 4, kind->version);
     le_put32(header + 8, (uint32_t)length);
     le_put64(header + 16, length + body);
     header_digest(header, length - DIGEST_SIZE, header + length - DIGEST_SIZE);
@@ -58,22 +59,22 @@ int container_header(const char magic[4], const json_t *document, uint64_t body,
 }
 
 /* What can be said from the first bytes. */
-static int check_fixed(const struct input *in, const uint8_t fixed[FIXED], const char magic[4],
-                       const char *what, struct cairn_problem *why)
+static int check_fixed(const struct input *in, const uint8_t fixed[FIXED],
+                       const struct container_kind *kind, struct cairn_problem *why)
 {
-    if (in->size < 4 || memcmp(fixed, magic, 4) != 0) {
+    if (in->size < 4 || memcmp(fixed, kind->magic, sizeof kind->magic) != 0) {
         return problem_set(why, CAIRN_ERR_DATA, NULL, "%s is %s; %s is needed here", in->path,
-                           input_kind(in), what);
+                           input_kind(in), kind->what);
     }
     if (in->size < FIXED) {
         return problem_set(why, CAIRN_ERR_INTEGRITY, damaged,
                            "%s is cut off within its header: %" PRIu64 " bytes", in->path,
                            in->size);
     }
-    if (le_get16(fixed + 4) != VERSION) {
+    if (le_get16(fixed + 4) != kind->version) {
         return problem_set(why, CAIRN_ERR_DATA, "use the same version of cairn everywhere",
-                           "%s has version %u, this program reads version %d", in->path,
-                           (unsigned)le_get16(fixed + 4), VERSION);
+                           "%s has version %u, this program reads version %u", in->path,
+                           (unsigned)le_get16(fixed + 4), (unsigned)kind->version);
     }
     const uint32_t length = le_get32(fixed + 8);
     if (le_get16(fixed + 6) != 0 || le_get32(fixed + 12) != 0 ||
@@ -90,8 +91,8 @@ static int check_fixed(const struct input *in, const uint8_t fixed[FIXED], const
     return 0;
 }
 
-int container_read(const struct input *in, const char magic[4], const char *what,
-                   json_t **document, uint64_t *body_at, struct cairn_problem *why)
+int container_read(const struct input *in, const struct container_kind *kind, json_t **document,
+                   uint64_t *body_at, struct cairn_problem *why)
 {
     uint8_t fixed[FIXED] = {0};
     uint8_t digest[DIGEST_SIZE];
@@ -100,7 +101,7 @@ int container_read(const struct input *in, const char magic[4], const char *what
     int error =
         input_read(in, 0, fixed, in->size < FIXED ? (size_t)in->size : FIXED, why);
     if (!error) {
-        error = check_fixed(in, fixed, magic, what, why);
+        error = check_fixed(in, fixed, kind, why);
     }
     if (!error) {
         error = input_append(in, 0, le_get32(fixed + 8), &header, why);

@@ -11,7 +11,7 @@
  * Integers little-endian.
  *
  *    0  magic            4    "CRNS" public file, "CRNU" update file
- *    4  version          u16  1
+ *    4  version          u16  of this kind of file
  *    6  reserved         u16  0
  *    8  header length    u32  to the end of the digest
  *   12  reserved         u32  0
@@ -23,22 +23,28 @@
  * The digest finds accidents, not forgeries. The body has digests of its own.
  */
 enum { CONTAINER_OVERHEAD = 56 };
+
+struct container_kind {
+    char magic[4];
+    uint16_t version;
+    const char *what; /* "an update file", for messages */
+};
+
 /** A tensor takes less than 1 KiB of JSON (its name, escaped, 127 * 6; 8 dimensions of 20 digits),
  * and there are at most MODEL_MAX_TENSORS = 16384. */
 enum { CONTAINER_JSON_LIMIT = 16 << 20 };
 
 /** Append the header of a file whose body has `body` bytes. @retval CAIRN_ERR_NO_MEMORY;
  * CAIRN_ERR_TOO_LONG more JSON than the limit */
-CAIRN_MUST_CHECK int container_header(const char magic[4], const json_t *document, uint64_t body,
-                                      struct buf *out);
+CAIRN_MUST_CHECK int container_header(const struct container_kind *kind, const json_t *document,
+                                      uint64_t body, struct buf *out);
 /**
- * @param what  "an update file", for messages
  * @param[out] document  json_decref
  * @param[out] body_at   the body is all from there to the end of the file
  * @retval CAIRN_ERR_DATA       of another kind or version
  * @retval CAIRN_ERR_INTEGRITY  cut off, or damaged
  */
-CAIRN_MUST_CHECK int container_read(const struct input *in, const char magic[4], const char *what,
+CAIRN_MUST_CHECK int container_read(const struct input *in, const struct container_kind *kind,
                                     json_t **document, uint64_t *body_at,
                                     struct cairn_problem *why);
 

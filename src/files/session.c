@@ -7,7 +7,7 @@
 
 #include "problem.h"
 
-static const char magic[4] = {'C', 'R', 'N', 'S'};
+static const struct container_kind kind = {"CRNS", 1, "the public file that keygen wrote"};
 
 /* Any model lies within; and a step of the widest quantiser is a normal float32 still. */
 bool session_range_is_good(double range)
@@ -98,7 +98,7 @@ int session_write(const struct session *session, struct buf *out)
         error = he_public_key_write(session->key, &key);
     }
     if (!error) {
-        error = container_header(magic, document, key.size, out);
+        error = container_header(&kind, document, key.size, out);
     }
     if (!error) {
         error = buf_append(out, key.data, key.size);
@@ -182,8 +182,7 @@ int session_read(const char *path, struct session *out, struct cairn_problem *wh
     if (error) {
         return error;
     }
-    error = container_read(&in, magic, "the public file that keygen wrote", &document, &body_at,
-                           why);
+    error = container_read(&in, &kind, &document, &body_at, why);
     if (!error) {
         error = session_parse(document, path, &session, why);
     }

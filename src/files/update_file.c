@@ -11,7 +11,7 @@
 #include "problem.h"
 #include "sizes.h"
 
-static const char magic[4] = {'C', 'R', 'N', 'U'};
+static const struct container_kind kind = {"CRNU", 1, "an update file"};
 
 void update_header_release(struct update_header *header)
 {
@@ -102,7 +102,7 @@ int update_header_write(const struct update_header *header, struct file_draft *d
     json_t *document = update_header_json(header);
     int error = document == NULL
                     ? CAIRN_ERR_NO_MEMORY
-                    : container_header(magic, document, update_body_size(header), &bytes);
+                    : container_header(&kind, document, update_body_size(header), &bytes);
     if (error) {
         problem_set(why, error, "tensor names must be UTF-8",
                     "%s: cannot write the list of tensors", draft->path);
@@ -269,7 +269,7 @@ int update_file_open(struct update_file *file, const char *path, struct cairn_pr
     if (error) {
         return error;
     }
-    error = container_read(&file->in, magic, "an update file", &document, &file->body_at, why);
+    error = container_read(&file->in, &kind, &document, &file->body_at, why);
     if (!error) {
         error = update_header_parse(document, &file->header, path, why);
     }
