@@ -10,6 +10,7 @@ function(cairn_pkg name module)
 endfunction()
 
 cairn_pkg(sodium "libsodium>=1.0.18")
+cairn_pkg(xxhash "libxxhash>=0.8.0") # the first whose XXH3 stays as it is
 cairn_pkg(jansson "jansson>=2.14")
 cairn_pkg(gcrypt "libgcrypt>=1.10")
 cairn_pkg(microhttpd "libmicrohttpd>=0.9.75")

@@ -6,7 +6,7 @@
 set -eu
 
 packages="build-essential cmake ninja-build pkg-config ca-certificates
-  libmicrohttpd-dev libcurl4-gnutls-dev libjansson-dev libsodium-dev libgcrypt20-dev
+  libmicrohttpd-dev libcurl4-gnutls-dev libjansson-dev libsodium-dev libxxhash-dev libgcrypt20-dev
   libopenblas-dev zlib1g-dev libminizip-dev libzstd-dev"
 if [ "${1:-}" = test ] || [ "${1:-}" = soak ]; then
     packages="$packages libcmocka-dev clang libclang-rt-14-dev python3 python3-venv python3-numpy

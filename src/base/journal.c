@@ -19,7 +19,7 @@
 #include "le.h"
 #include "random.h"
 
-enum { VERSION = 1, SALT = 16, SALT_AT = 8, DIGEST_AT = SALT_AT + SALT, CHECK_AT = 8 };
+enum { VERSION = 2, SALT = 16, SALT_AT = 8, DIGEST_AT = SALT_AT + SALT, CHECK_AT = 8 };
 _Static_assert(DIGEST_AT + JOURNAL_DIGEST == JOURNAL_HEADER, "the header's length");
 
 static const uint8_t magic[4] = {'C', 'R', 'N', 'J'};

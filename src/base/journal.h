@@ -16,7 +16,7 @@
  * file = header (40 bytes), then records
  *
  *    0  "CRNJ"            4
- *    4  version           u16   1
+ *    4  version           u16   2, of what the records hold, too
  *    6  reserved          u16   zero
  *    8  salt              16    random, so that no record of another journal fits in here
  *   24  digest            16    BLAKE2b-256 of bytes 0..23, cut

@@ -11,7 +11,7 @@
 #include "problem.h"
 #include "sizes.h"
 
-static const struct container_kind kind = {"CRNU", 1, "an update file"};
+static const struct container_kind kind = {"CRNU", 2, "an update file"};
 
 void update_header_release(struct update_header *header)
 {

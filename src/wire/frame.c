@@ -6,23 +6,25 @@
  */
 #include <string.h>
 
-#include "digest.h"
+#include "checksum.h"
 #include "frame.h"
 #include "le.h"
 #include "sizes.h"
 
 enum {
     HEADER_DIGEST_AT = 64,
-    HEADER_DIGEST = 16,
-    VERSION = 1,
+    HEADER_DIGEST = CHECKSUM_SIZE,
+    VERSION = 2,
     EXTENSION_HEADER = 8,
 };
+
+_Static_assert((int)WIRE_FRAME_DIGEST == (int)CHECKSUM_SIZE, "a whole checksum");
 
 /* frame.h: lengths of a payload and a set end here, well inside their 32 bits */
 static const size_t longest = (size_t)1 << 31;
 
 static const char batch_magic[4] = {'C', 'R', 'N', 'B'};
-static const char frame_domain[16] = "cairn frame v1";
+static const char frame_domain[16] = "cairn frame v2";
 
 static bool all_zero(const uint8_t *bytes, size_t size)
 {
@@ -35,25 +37,20 @@ static bool all_zero(const uint8_t *bytes, size_t size)
 
 static void header_digest(const uint8_t *header, uint8_t out[HEADER_DIGEST])
 {
-    uint8_t whole[DIGEST_SIZE];
-    digest_of(header, HEADER_DIGEST_AT, whole);
-    memcpy(out, whole, HEADER_DIGEST);
+    checksum_of(header, HEADER_DIGEST_AT, 0, out);
 }
 
 /* bytes: header, payload and extensions */
 static void frame_digest(struct span bytes, const struct wire_context *context,
                          uint8_t out[WIRE_FRAME_DIGEST])
 {
-    uint8_t numbers[8];
+    uint8_t belongs[sizeof frame_domain + WIRE_EXPERIMENT + 8];
+    uint8_t *numbers = belongs + sizeof frame_domain + WIRE_EXPERIMENT;
+    memcpy(belongs, frame_domain, sizeof frame_domain);
+    memcpy(belongs + sizeof frame_domain, context->experiment, WIRE_EXPERIMENT);
     le_put32(numbers, context->round);
     le_put32(numbers + 4, (uint32_t)context->stream);
-    struct digest_state state;
-    digest_init(&state);
-    digest_update(&state, frame_domain, sizeof frame_domain);
-    digest_update(&state, context->experiment, sizeof context->experiment);
-    digest_update(&state, numbers, sizeof numbers);
-    digest_update(&state, bytes.data, bytes.size);
-    digest_final(&state, out);
+    checksum_of(bytes.data, bytes.size, checksum_seed(belongs, sizeof belongs), out);
 }
 
 size_t wire_frame_size(size_t payload, size_t contributor_set)

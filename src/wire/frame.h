@@ -16,7 +16,7 @@
  * batch = header (80 bytes), then `frames` frames in index order, nothing after
  *
  *    0  "CRNB"            4
- *    4  version           u16   1
+ *    4  version           u16   2
  *    6  stream            u16   enum wire_stream
  *    8  experiment        16    random id of one run of one config
  *   24  round             u32   from 1
@@ -25,9 +25,9 @@
  *   36  first index       u32
  *   40  bytes             u64   of the whole batch
  *   48  reserved          16    zero
- *   64  header digest     16    BLAKE2b-256 of bytes 0..63, cut
+ *   64  header digest     16    XXH3-128 of bytes 0..63
  *
- * frame = header (32 bytes) | payload | extensions | digest (32 bytes)
+ * frame = header (32 bytes) | payload | extensions | digest (16 bytes)
  *
  *    0  index             u32   number of the run of parameters, from 0
  *    4  contributors      u32   clients summed in the payload; 0 = nobody, payload empty
@@ -40,15 +40,15 @@
  * extension = type u16 | reserved u16 (zero) | length u32 | value, in ascending order of type,
  * each type at most once
  *
- * The frame digest is BLAKE2b-256 of  "cairn frame v1\0\0" | experiment | round u32 | stream u32
- * | frame header | payload | extensions,  so a frame of another round or experiment never
- * passes, and frames can be put into new batches without being touched.
- * A digest finds accidents; against forgery it protects nothing.
+ * The frame digest is XXH3-128 of  frame header | payload | extensions  with the seed XXH3-64 of
+ * "cairn frame v2\0\0" | experiment | round u32 | stream u32,  so a frame of another round or experiment
+ * does not pass, and frames can be put into new batches without being touched.
+ * A digest (base/checksum.h) finds accidents; against forgery it protects nothing.
  */
 enum {
     WIRE_BATCH_HEADER = 80,
     WIRE_FRAME_HEADER = 32,
-    WIRE_FRAME_DIGEST = 32,
+    WIRE_FRAME_DIGEST = 16,
     WIRE_EXPERIMENT = 16,
 };
 

@@ -7,13 +7,13 @@
 #include <stdbool.h>
 #include <string.h>
 
-#include "digest.h"
+#include "checksum.h"
 #include "le.h"
 #include "model_message.h"
 #include "sizes.h"
 
 enum {
-    VERSION = 3,
+    VERSION = 4,
     NEXT_FRAME_AT = 64,
     DEADLINE_AT = 68,
     WORDS_AT = 72,
@@ -21,7 +21,7 @@ enum {
     RESERVED = WIRE_MODEL_HEADER - RESERVED_AT,
 };
 
-_Static_assert((int)WIRE_MODEL_DIGEST == (int)DIGEST_SIZE, "a whole digest");
+_Static_assert((int)WIRE_MODEL_DIGEST == (int)CHECKSUM_SIZE, "a whole checksum");
 
 static const char magic[4] = {'C', 'R', 'N', 'M'};
 
@@ -36,7 +36,7 @@ static size_t eights(uint32_t n, uint64_t first)
 int wire_model_size(uint32_t tensors, uint32_t words, uint64_t count, uint64_t first, size_t *out)
 {
     size_t weights,
-        size = WIRE_MODEL_HEADER + DIGEST_SIZE + eights(tensors, first) + eights(words, first);
+        size = WIRE_MODEL_HEADER + WIRE_MODEL_DIGEST + eights(tensors, first) + eights(words, first);
     if (count > SIZE_MAX || !size_mul((size_t)count, 4, &weights) ||
         !size_add(size, weights, &size)) {
         return CAIRN_ERR_TOO_LONG;
@@ -53,7 +53,7 @@ static bool lies_in_model(uint64_t first, uint64_t count, uint64_t parameters)
 
 static void finish(uint8_t *bytes, size_t size)
 {
-    digest_of(bytes, size - DIGEST_SIZE, bytes + size - DIGEST_SIZE);
+    checksum_of(bytes, size - WIRE_MODEL_DIGEST, 0, bytes + size - WIRE_MODEL_DIGEST);
 }
 
 static void write_header(uint8_t p[WIRE_MODEL_HEADER], const struct wire_model *m)
@@ -134,14 +134,16 @@ static int malformed(struct cairn_problem *why, const char *what)
 static int check_envelope(struct span body, struct cairn_problem *why)
 {
     size_t size;
-    if (body.size < WIRE_MODEL_HEADER + DIGEST_SIZE) {
+    if (body.size < WIRE_MODEL_HEADER + WIRE_MODEL_DIGEST) {
         return malformed(why, "shorter than its header");
     }
     if (memcmp(body.data, magic, sizeof magic) != 0) {
         return malformed(why, "does not begin with CRNM");
     }
-    if (le_get16(body.data + 4) != VERSION) {
-        return malformed(why, "unknown version");
+    const unsigned version = le_get16(body.data + 4);
+    if (version != VERSION) {
+        return problem_set(why, CAIRN_ERR_MALFORMED, VERSION_HINT,
+                           "model message: version %u, this is version %d", version, VERSION);
     }
     if (wire_model_size(le_get32(body.data + 28), le_get32(body.data + WORDS_AT),
                         le_get64(body.data + 56), le_get64(body.data + 48), &size) ||
@@ -149,9 +151,9 @@ static int check_envelope(struct span body, struct cairn_problem *why)
         return problem_set(why, CAIRN_ERR_MALFORMED, "was the body cut?",
                            "model message: %zu bytes are not what its counts come to", body.size);
     }
-    uint8_t digest[DIGEST_SIZE];
-    digest_of(body.data, body.size - DIGEST_SIZE, digest);
-    if (memcmp(digest, body.data + body.size - DIGEST_SIZE, DIGEST_SIZE) != 0) {
+    uint8_t digest[WIRE_MODEL_DIGEST];
+    checksum_of(body.data, body.size - WIRE_MODEL_DIGEST, 0, digest);
+    if (memcmp(digest, body.data + body.size - WIRE_MODEL_DIGEST, WIRE_MODEL_DIGEST) != 0) {
         return problem_set(why, CAIRN_ERR_INTEGRITY, "ask for it again",
                            "model message: does not match its digest");
     }

@@ -16,7 +16,7 @@
  * little-endian.
  *
  *    0  "CRNM"            4
- *    4  version           u16   3
+ *    4  version           u16   4
  *    6  flags             u16   bit 0: final, nothing to train any more
  *    8  experiment        16
  *   24  round             u32   from 1; with the final flag: the last round
@@ -33,9 +33,9 @@
  *                                         only in the piece that begins at 0
  *    .  weights           count x f32
  *    .  words             words x u64   its integers (dtype.h), only in the piece that begins at 0
- *    .  digest            32    BLAKE2b-256 of all the bytes before it
+ *    .  digest            16    XXH3-128 of all the bytes before it (base/checksum.h)
  */
-enum { WIRE_MODEL_HEADER = 96, WIRE_MODEL_DIGEST = 32 };
+enum { WIRE_MODEL_HEADER = 96, WIRE_MODEL_DIGEST = 16 };
 enum { WIRE_MODEL_FINAL = 1 };
 
 struct wire_model {

@@ -45,7 +45,7 @@ download() {
         "${CAIRN_MIRROR:-http://deb.debian.org/debian} bookworm main" > "$out/apt/sources.list"
     private_apt update -o APT::Update::Error-Mode=any &&
         private_apt install -y --download-only --no-install-recommends libc6-dev libmicrohttpd-dev \
-            libcurl4-gnutls-dev libjansson-dev libsodium-dev libgcrypt20-dev libopenblas-dev \
+            libcurl4-gnutls-dev libjansson-dev libsodium-dev libxxhash-dev libgcrypt20-dev libopenblas-dev \
             zlib1g-dev libminizip-dev libzstd-dev libcmocka-dev
 }
 

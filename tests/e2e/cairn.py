@@ -6,6 +6,7 @@ tests can run side by side. The data is made up: 8x8 images of ten classes that 
 round or two.
 """
 
+import ctypes
 import gzip
 import hashlib
 import http.client
@@ -211,6 +212,22 @@ def listens(address):
 # ---- wire bytes, written down a second time so that the C code is not its own judge ----
 
 
+class Xxh3(ctypes.Structure):
+    """Of a 128-bit checksum, the halves in which libxxhash returns it."""
+
+    _fields_ = [("low", ctypes.c_uint64), ("high", ctypes.c_uint64)]
+
+
+def checksum(content, context=b""):
+    """XXH3-128, seeded with XXH3-64 of what the content belongs to, if anything."""
+    library = ctypes.CDLL("libxxhash.so.0")
+    one, two = library.XXH3_64bits, library.XXH3_128bits_withSeed
+    one.argtypes, one.restype = (ctypes.c_char_p, ctypes.c_size_t), ctypes.c_uint64
+    two.argtypes, two.restype = (ctypes.c_char_p, ctypes.c_size_t, ctypes.c_uint64), Xxh3
+    found = two(content, len(content), one(context, len(context)) if context else 0)
+    return struct.pack(">QQ", found.high, found.low)
+
+
 def blake2b(*parts):
     return hashlib.blake2b(b"".join(parts), digest_size=32).digest()
 
@@ -221,15 +238,15 @@ def frame_bytes(experiment, round_, index, contributors, weight, params_id, payl
         "<IIQIIII", index, contributors, weight, params_id, len(payload), len(extension), 0
     )
     content = head + payload + extension
-    domain = b"cairn frame v1\0\0" + experiment + struct.pack("<II", round_, 1)
-    return content + blake2b(domain, content)
+    domain = b"cairn frame v2\0\0" + experiment + struct.pack("<II", round_, 1)
+    return content + checksum(content, domain)
 
 
 def batch_bytes(experiment, round_, origin, first, frames):
     size = 80 + sum(len(f) for f in frames)
-    head = b"CRNB" + struct.pack("<HH", 1, 1) + experiment
+    head = b"CRNB" + struct.pack("<HH", 2, 1) + experiment
     head += struct.pack("<IIIIQ", round_, origin, len(frames), first, size) + bytes(16)
-    return head + blake2b(head)[:16] + b"".join(frames)
+    return head + checksum(head) + b"".join(frames)
 
 
 # ---- processes ----

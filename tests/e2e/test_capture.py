@@ -193,7 +193,7 @@ class Capture(cairn.CairnCase):
         at = 80
         for _ in range(2):
             payload, extensions = struct.unpack_from("<II", batch, at + 20)
-            begin, at = at + 32, at + 32 + payload + extensions + 32
+            begin, at = at + 32, at + 32 + payload + extensions + 16
         self.assertEqual(at, len(batch))
         packed = int.from_bytes(batch[begin : begin + payload], "little")
         fields = [packed >> bits * i & (1 << bits) - 1 for i in range(payload * 8 // bits)]
@@ -225,7 +225,7 @@ class Capture(cairn.CairnCase):
                     self.check_config_document(json.loads(body))
                 for path in (b"/s/model", b"/c/model"):
                     for body in bodies(stream, path):
-                        self.assertEqual(len(body), 96 + 4 * 8 + 4 * params + 32)
+                        self.assertEqual(len(body), 96 + 4 * 8 + 4 * params + 16)
         # a ternary key in bytes, words or longs: a long run of 0, 1 and -1 with all three in it
         for streams in captured.values():
             for stream in streams:

@@ -66,7 +66,7 @@ class CutThrough(cairn.CairnCase):
 class WithinABatch(cairn.CairnCase):
     """A parent takes the frames of a batch as they come, not when the batch has ended."""
 
-    FRAME = 32 + 4 * 32768 + 9 + 32  # header, payload, set of contributors, digest
+    FRAME = 32 + 4 * 32768 + 9 + 16  # header, payload, set of contributors, digest
 
     def setUp(self):
         super().setUp()

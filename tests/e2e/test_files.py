@@ -409,12 +409,12 @@ class Refusals(FilesCase):
         a, b = self.get("a"), self.get("b")
         (header,) = struct.unpack_from("<I", a, 8)
         self.assertEqual(a[:header], b[:header])
-        body = a[header + 32:-48]
+        body = a[header + 32:-32]
         counts = [body.count(bytes([k])) for k in range(256)]
         expected = len(body) / 256
         chi = sum((c - expected) ** 2 / expected for c in counts)
         self.assertLess(chi, 255 + 8 * math.sqrt(2 * 255))  # 8 deviations
-        same = sum(x == y for x, y in zip(body, b[header + 32:-48]))
+        same = sum(x == y for x, y in zip(body, b[header + 32:-32]))
         self.assertLess(same, len(body) / 256 + 8 * math.sqrt(len(body) / 256))
 
 

@@ -5,7 +5,7 @@
  */
 #include <string.h>
 
-#include "digest.h"
+#include "checksum.h"
 #include "frame.h"
 #include "fuzz.h"
 #include "le.h"
@@ -14,16 +14,11 @@ enum { REPAIR_DIGESTS = 1, REPAIR_HEADER = 2, REPAIR_INDICES = 4 };
 
 static void repair_frame(uint8_t *frame, size_t covered, const uint8_t *header)
 {
-    uint8_t stream[4];
-    le_put32(stream, le_get16(header + 6));
-    struct digest_state s;
-    digest_init(&s);
-    digest_update(&s, "cairn frame v1\0", 16);
-    digest_update(&s, header + 8, WIRE_EXPERIMENT);
-    digest_update(&s, header + 24, 4);
-    digest_update(&s, stream, sizeof stream);
-    digest_update(&s, frame, covered);
-    digest_final(&s, frame + covered);
+    uint8_t context[40] = "cairn frame v2";
+    memcpy(context + 16, header + 8, WIRE_EXPERIMENT);
+    memcpy(context + 32, header + 24, 4);
+    le_put32(context + 36, le_get16(header + 6));
+    checksum_of(frame, covered, checksum_seed(context, sizeof context), frame + covered);
 }
 
 static void repair(uint8_t *body, size_t size, unsigned mode)
@@ -32,14 +27,12 @@ static void repair(uint8_t *body, size_t size, unsigned mode)
         return;
     }
     if (mode & REPAIR_HEADER) {
-        memcpy(body, "CRNB\x01\0\x01", 8);
+        memcpy(body, "CRNB\x02\0\x01", 8);
         le_put64(body + 40, size);
     }
-    uint8_t digest[DIGEST_SIZE];
-    digest_of(body, 64, digest);
-    memcpy(body + 64, digest, 16);
+    checksum_of(body, 64, 0, body + 64);
     size_t at = WIRE_BATCH_HEADER;
-    for (uint32_t index = le_get32(body + 36); size - at >= 64; index++) {
+    for (uint32_t index = le_get32(body + 36); size - at >= wire_frame_size(0, 0); index++) {
         size_t covered = WIRE_FRAME_HEADER + (size_t)le_get32(body + at + 20) +
                          (size_t)le_get32(body + at + 24);
         if (covered > size - at - WIRE_FRAME_DIGEST) {

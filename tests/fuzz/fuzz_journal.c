@@ -60,7 +60,7 @@ static void repair(uint8_t *bytes, size_t size, unsigned mode)
         return;
     }
     if (mode & REPAIR_HEADER) {
-        memcpy(bytes, "CRNJ\x01\0\0", 8);
+        memcpy(bytes, "CRNJ\x02\0\0", 8);
         chained(NULL, bytes, 24, NULL, 0, bytes + 24, JOURNAL_DIGEST);
     }
     const uint8_t *chain = bytes + 24;

@@ -6,7 +6,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "digest.h"
+#include "checksum.h"
 #include "fuzz.h"
 #include "le.h"
 #include "model_message.h"
@@ -15,12 +15,12 @@ enum { REPAIR_DIGEST = 1, REPAIR_HEADER = 2, REPAIR_MODEL = 4 };
 
 static void repair(uint8_t *body, size_t size, unsigned mode)
 {
-    if (size < WIRE_MODEL_HEADER + DIGEST_SIZE) {
+    if (size < WIRE_MODEL_HEADER + WIRE_MODEL_DIGEST) {
         return;
     }
     if (mode & REPAIR_HEADER) {
-        memcpy(body, "CRNM\x03", 6);
-        size_t room = size - WIRE_MODEL_HEADER - DIGEST_SIZE;
+        memcpy(body, "CRNM\x04", 6);
+        size_t room = size - WIRE_MODEL_HEADER - WIRE_MODEL_DIGEST;
         size_t steps = le_get64(body + 48) == 0 ? (size_t)le_get32(body + 28) * 8 : 0;
         if (steps > room) {
             steps = room - room % 8;
@@ -37,7 +37,7 @@ static void repair(uint8_t *body, size_t size, unsigned mode)
     if (mode & REPAIR_MODEL) {
         le_put64(body + 32, le_get64(body + 48) + le_get64(body + 56)); /* may overflow: a lie */
     }
-    digest_of(body, size - DIGEST_SIZE, body + size - DIGEST_SIZE);
+    checksum_of(body, size - WIRE_MODEL_DIGEST, 0, body + size - WIRE_MODEL_DIGEST);
 }
 
 /* What was accepted keeps its promises, and comes out of the writer as it went in. */
@@ -48,7 +48,7 @@ static void check_accepted(const struct wire_model *m, const uint8_t *body, size
     FUZZ_REQUIRE(m->weights == body + WIRE_MODEL_HEADER + steps);
     const uint8_t *words = m->weights + m->count * 4;
     FUZZ_REQUIRE(m->words == (m->first == 0 ? words : NULL));
-    FUZZ_REQUIRE(words + (m->first == 0 ? 8 * (size_t)m->n_words : 0) + DIGEST_SIZE == body + size);
+    FUZZ_REQUIRE(words + (m->first == 0 ? 8 * (size_t)m->n_words : 0) + WIRE_MODEL_DIGEST == body + size);
     FUZZ_REQUIRE(m->count >= 1 && m->count <= m->parameters);
     FUZZ_REQUIRE(m->first <= m->parameters - m->count);
     FUZZ_REQUIRE(m->round > 0);
@@ -61,7 +61,7 @@ static void check_accepted(const struct wire_model *m, const uint8_t *body, size
     FUZZ_REQUIRE(wire_model_write(&b, m) == 0);
     FUZZ_REQUIRE(b.size == size && memcmp(b.data, body, size) == 0);
     wire_model_retime(b.data, b.size, ~m->next_frame, m->deadline_ms);
-    FUZZ_REQUIRE(memcmp(b.data, body, size - DIGEST_SIZE) != 0);
+    FUZZ_REQUIRE(memcmp(b.data, body, size - WIRE_MODEL_DIGEST) != 0);
     wire_model_retime(b.data, b.size, m->next_frame, m->deadline_ms);
     FUZZ_REQUIRE(memcmp(b.data, body, size) == 0);
     buf_release(&b);

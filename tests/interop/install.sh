@@ -5,6 +5,7 @@
 #   CAIRN_INTEROP_HOME   a folder to use instead
 #   CAIRN_NODE_SEAL   version of node-seal (6.0.3, the last that runs on Node 18 and 20)
 #   CAIRN_TENSEAL     version of TenSEAL (0.3.18)
+#   CAIRN_XXHASH      version of xxhash, which TenSEAL clients need (3.5.0)
 #   CAIRN_SAFETENSORS version of safetensors (0.5.3)
 #   CAIRN_FLWR        version of flwr (1.42.0)
 #   CAIRN_MYPY        version of mypy (2.4.1)
@@ -14,6 +15,7 @@ set -eu
 home=${CAIRN_INTEROP_HOME:-$1}
 node_seal=${CAIRN_NODE_SEAL:-6.0.3}
 tenseal=${CAIRN_TENSEAL:-0.3.18}
+xxhash=${CAIRN_XXHASH:-3.5.0}
 safetensors=${CAIRN_SAFETENSORS:-0.5.3}
 flwr=${CAIRN_FLWR:-1.42.0}
 mypy=${CAIRN_MYPY:-2.4.1}
@@ -72,7 +74,7 @@ python_judge() {
 }
 
 if command -v python3 > /dev/null 2>&1; then
-    python_judge tenseal venv tenseal "tenseal==$tenseal"
+    python_judge tenseal venv "tenseal, xxhash" "tenseal==$tenseal" "xxhash==$xxhash"
     python_judge safetensors venv "safetensors, numpy" "safetensors==$safetensors" numpy
     python_judge flwr flower "flwr.serverapp" "flwr==$flwr" # of its own: it brings fifty packages
     python_judge mypy venv "mypy, numpy" "mypy==$mypy" numpy

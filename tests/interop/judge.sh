@@ -28,8 +28,8 @@ node7)
     fi
     ;;
 tenseal)
-    if ! "$home/venv/bin/python" -c 'import tenseal' 2> /dev/null; then
-        echo "interop: TenSEAL is not here, skipped"
+    if ! "$home/venv/bin/python" -c 'import tenseal, xxhash' 2> /dev/null; then
+        echo "interop: TenSEAL or xxhash is not here, skipped"
         exit 77
     fi
     ;;

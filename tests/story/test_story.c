@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "checksum.h"
 #include "digest.h"
 #include "federation.h"
 #include "frame.h"
@@ -543,9 +544,7 @@ static struct buf edited(const struct buf *batch, size_t at, uint32_t value)
     struct buf copy = {0};
     assert_int_equal(buf_append(&copy, batch->data, batch->size), 0);
     memcpy(copy.data + at, &value, sizeof value);
-    uint8_t digest[DIGEST_SIZE];
-    digest_of(copy.data, 64, digest);
-    memcpy(copy.data + 64, digest, 16);
+    checksum_of(copy.data, 64, 0, copy.data + 64);
     return copy;
 }
 

@@ -18,6 +18,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "digest.h"
 #include "journal.h"
 #include "le.h"
 
@@ -483,6 +484,22 @@ static void test_journal__refuses_what_is_no_journal(void **state)
     assert_int_equal(unlink("j"), 0);
 }
 
+/* Of another version and otherwise whole: which one is said, and that it is another's. */
+static void test_journal__another_version(void **state)
+{
+    (void)state;
+    struct journal_reader r;
+    struct cairn_problem why;
+    uint8_t header[JOURNAL_HEADER] = "CRNJ\x01", digest[DIGEST_SIZE];
+    digest_of(header, JOURNAL_HEADER - JOURNAL_DIGEST, digest);
+    memcpy(header + JOURNAL_HEADER - JOURNAL_DIGEST, digest, JOURNAL_DIGEST);
+    put("j", header, sizeof header);
+    assert_int_equal(journal_reader_open(&r, "j", LIMIT, &why), CAIRN_ERR_INTEGRITY);
+    assert_string_equal(why.what, "j: a journal of version 1, this program reads version 2");
+    assert_string_equal(why.hint, "use the version of cairn that wrote it");
+    assert_int_equal(unlink("j"), 0);
+}
+
 /* Another name has taken the place: a folder cannot be replaced, and what was there stands. */
 static void test_journal__publishing_can_fail(void **state)
 {
@@ -510,6 +527,7 @@ int main(void)
         cmocka_unit_test(test_journal__a_full_disk_leaves_it_usable),
         cmocka_unit_test(test_journal__a_flush_that_failed_is_final),
         cmocka_unit_test(test_journal__refuses_what_is_no_journal),
+        cmocka_unit_test(test_journal__another_version),
         cmocka_unit_test(test_journal__publishing_can_fail),
     };
     return cmocka_run_group_tests(tests, enter, leave);

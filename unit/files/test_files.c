@@ -496,6 +496,24 @@ static void test_files__update_cut_and_flipped(void **state)
     free(bytes);
 }
 
+/* The frames of another version end in other digests: its files are refused for what they are. */
+static void test_files__update_of_another_version(void **state)
+{
+    (void)state;
+    const float model[2] = {0.5f, 0.25f};
+    size_t size = 0;
+    assert_int_equal(keygen("key", "capsule", 8, 1), 0);
+    write_model(in_folder("model"), model, 2);
+    assert_int_equal(encrypt("key", "model", "whole", 0), 0);
+    uint8_t *bytes = read_bytes(in_folder("whole"), &size);
+    bytes[4] = 1;
+    write_bytes(in_folder("old"), bytes, size);
+    assert_int_equal(decrypt("key", "old", "none", 1), CAIRN_ERR_DATA);
+    SAYS("old has version 1, this program reads version 2");
+    SAYS("use the same version of cairn everywhere");
+    free(bytes);
+}
+
 static void test_files__public_cut_and_flipped(void **state)
 {
     (void)state;
@@ -700,6 +718,7 @@ int main(void)
         cmocka_unit_test(test_files__threads),
         cmocka_unit_test(test_files__base),
         cmocka_unit_test(test_files__update_cut_and_flipped),
+        cmocka_unit_test(test_files__update_of_another_version),
         cmocka_unit_test(test_files__public_cut_and_flipped),
         cmocka_unit_test(test_files__openings_fail_in_one_way),
         cmocka_unit_test(test_files__secret_key_file),

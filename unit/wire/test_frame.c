@@ -13,7 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "digest.h"
+#include "checksum.h"
 #include "frame.h"
 #include "le.h"
 #include "replay.h"
@@ -90,15 +90,15 @@ static void test_frame__layout(void **state)
     (void)state;
     struct buf b = example();
     const uint8_t *p = b.data;
-    assert_memory_equal(p, "CRNB\x01\x00\x01\x00", 8);
+    assert_memory_equal(p, "CRNB\x02\x00\x01\x00", 8);
     assert_memory_equal(p + 8, context.experiment, 16);
     assert_memory_equal(p + 24, "\x04\x03\x02\x01\x2a\0\0\0\x03\0\0\0\x07\0\0\0", 16);
     assert_true(le_get64(p + 40) == b.size);
     for (size_t i = 48; i < 64; i++) {
         assert_int_equal(p[i], 0);
     }
-    uint8_t digest[DIGEST_SIZE];
-    digest_of(p, 64, digest);
+    uint8_t digest[16], belongs[40] = "cairn frame v2";
+    checksum_of(p, 64, 0, digest);
     assert_memory_equal(p + 64, digest, 16);
 
     const uint8_t *f = p + WIRE_BATCH_HEADER;
@@ -108,14 +108,11 @@ static void test_frame__layout(void **state)
                         32);
     assert_memory_equal(f + 32, "@ABCDEFGHIJKLMNOPQRS", 20);
     assert_memory_equal(f + 52, "\x01\0\0\0\x02\0\0\0\x05\x80", 10);
-    struct digest_state s;
-    digest_init(&s);
-    digest_update(&s, "cairn frame v1\0", 16);
-    digest_update(&s, context.experiment, 16);
-    digest_update(&s, "\x04\x03\x02\x01\x01\0\0\0", 8);
-    digest_update(&s, f, 62);
-    digest_final(&s, digest);
-    assert_memory_equal(f + 62, digest, 32);
+    memcpy(belongs + 16, context.experiment, 16);
+    memcpy(belongs + 32, "\x04\x03\x02\x01\x01\0\0\0", 8);
+    checksum_of(f, 62, checksum_seed(belongs, sizeof belongs), digest);
+    assert_memory_equal(f + 62, digest, 16);
+    assert_int_equal(le_get32(f + 62 + 16), FIRST + 1); /* the next frame */
     buf_release(&b);
 }
 
@@ -203,7 +200,7 @@ static void test_frame__lying_headers(void **state)
         uint64_t value;
         int expected;
     } rows[] = {
-        {4, 2, 0, CAIRN_ERR_MALFORMED},           {4, 2, 2, CAIRN_ERR_MALFORMED},
+        {4, 2, 1, CAIRN_ERR_MALFORMED},           {4, 2, 3, CAIRN_ERR_MALFORMED},
         {6, 2, 0, CAIRN_ERR_MALFORMED},           {6, 2, 2, CAIRN_ERR_MALFORMED},
         {6, 2, 0x0101, CAIRN_ERR_MALFORMED},      {24, 4, 0, CAIRN_ERR_MALFORMED},
         {24, 4, 5, CAIRN_ERR_INTEGRITY},          {8, 4, 0, CAIRN_ERR_INTEGRITY},
@@ -218,12 +215,11 @@ static void test_frame__lying_headers(void **state)
     };
     struct buf b = example();
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        uint8_t kept[WIRE_BATCH_HEADER], value[8], digest[DIGEST_SIZE];
+        uint8_t kept[WIRE_BATCH_HEADER], value[8];
         memcpy(kept, b.data, sizeof kept);
         le_put64(value, rows[i].value);
         memcpy(b.data + rows[i].at, value, rows[i].width);
-        digest_of(b.data, 64, digest);
-        memcpy(b.data + 64, digest, 16);
+        checksum_of(b.data, 64, 0, b.data + 64);
         assert_int_equal(read_through(b.data, b.size), rows[i].expected);
         memcpy(b.data, kept, sizeof kept);
     }
@@ -246,6 +242,15 @@ static void test_frame__counts_are_held_against_the_bytes(void **state)
     buf_release(&b);
 }
 
+static uint64_t context_seed(void)
+{
+    uint8_t belongs[40] = "cairn frame v2";
+    memcpy(belongs + 16, context.experiment, WIRE_EXPERIMENT);
+    le_put32(belongs + 32, context.round);
+    le_put32(belongs + 36, WIRE_STREAM_UPDATE);
+    return checksum_seed(belongs, sizeof belongs);
+}
+
 /* One frame with these bytes, in a right batch, with a right digest. */
 static int read_one(const uint8_t header[WIRE_FRAME_HEADER], const void *rest, size_t size)
 {
@@ -253,17 +258,10 @@ static int read_one(const uint8_t header[WIRE_FRAME_HEADER], const void *rest, s
     assert_int_equal(buf_append(&b, (const uint8_t[WIRE_BATCH_HEADER]){0}, WIRE_BATCH_HEADER), 0);
     assert_int_equal(buf_append(&b, header, WIRE_FRAME_HEADER), 0);
     assert_int_equal(buf_append(&b, rest, size), 0);
-    struct digest_state s;
-    uint8_t digest[DIGEST_SIZE], numbers[8];
-    le_put32(numbers, context.round);
-    le_put32(numbers + 4, WIRE_STREAM_UPDATE);
-    digest_init(&s);
-    digest_update(&s, "cairn frame v1\0", 16);
-    digest_update(&s, context.experiment, 16);
-    digest_update(&s, numbers, 8);
-    digest_update(&s, b.data + WIRE_BATCH_HEADER, b.size - WIRE_BATCH_HEADER);
-    digest_final(&s, digest);
-    assert_int_equal(buf_append(&b, digest, sizeof digest), 0);
+    const size_t covered = b.size - WIRE_BATCH_HEADER;
+    assert_int_equal(buf_append(&b, (const uint8_t[WIRE_FRAME_DIGEST]){0}, WIRE_FRAME_DIGEST), 0);
+    checksum_of(b.data + WIRE_BATCH_HEADER, covered, context_seed(),
+                b.data + WIRE_BATCH_HEADER + covered);
     wire_batch_header(b.data, &context, 1, 1, FIRST, b.size);
     int result = read_through(b.data, b.size);
     buf_release(&b);
@@ -368,6 +366,19 @@ static void test_frame__refusal_changes_nothing(void **state)
     buf_release(&b);
 }
 
+/* Who has another version hears that, and not that it was damaged: its digests are other ones, too. */
+static void test_frame__another_version(void **state)
+{
+    (void)state;
+    struct buf b = example();
+    struct wire_batch batch;
+    struct cairn_problem why = {0};
+    b.data[4] = 1;
+    assert_int_equal(wire_batch_read(buf_span(&b), &batch, &why), CAIRN_ERR_MALFORMED);
+    assert_string_equal(why.what, "batch: version 1, this is version 2");
+    buf_release(&b);
+}
+
 /* A frame lifted as it is into another batch passes there, but not in another round. */
 static void test_frame__moves_between_batches_of_its_round(void **state)
 {
@@ -417,8 +428,8 @@ static void test_frame__writer_refuses(void **state)
     assert_int_equal(wire_frame_end(&b, 0, &context), CAIRN_ERR_BUG); /* finished already */
     assert_true(wire_frame_size(SIZE_MAX, 0) == SIZE_MAX);
     assert_true(wire_frame_size(0, SIZE_MAX) == SIZE_MAX);
-    assert_int_equal(wire_frame_size(0, 0), 64);
-    assert_int_equal(wire_frame_size(10, 3), 85);
+    assert_int_equal(wire_frame_size(0, 0), 48);
+    assert_int_equal(wire_frame_size(10, 3), 69);
     buf_release(&b);
 }
 
@@ -597,9 +608,7 @@ static void test_frame__parts_of_a_batch(void **state)
     }
     le_put64(b.data + 40, b.size - 1); /* less than there is */
     struct wire_batch batch;
-    uint8_t digest[DIGEST_SIZE];
-    digest_of(b.data, 64, digest);
-    memcpy(b.data + 64, digest, 16);
+    checksum_of(b.data, 64, 0, b.data + 64);
     assert_int_equal(wire_batch_read_part(buf_span(&b), &batch, &why), CAIRN_ERR_MALFORMED);
     buf_release(&b);
 }
@@ -615,6 +624,7 @@ int main(void)
         cmocka_unit_test(test_frame__counts_are_held_against_the_bytes),
         cmocka_unit_test(test_frame__lying_frames),
         cmocka_unit_test(test_frame__refusal_changes_nothing),
+        cmocka_unit_test(test_frame__another_version),
         cmocka_unit_test(test_frame__moves_between_batches_of_its_round),
         cmocka_unit_test(test_frame__writer_refuses),
         cmocka_unit_test(test_frame__random_batches_round_trip),

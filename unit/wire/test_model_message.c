@@ -11,7 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "digest.h"
+#include "checksum.h"
 #include "le.h"
 #include "model_message.h"
 #include "replay.h"
@@ -90,7 +90,7 @@ static int read_exactly(const uint8_t *bytes, size_t size)
 
 static void repair(struct buf *b)
 {
-    digest_of(b->data, b->size - DIGEST_SIZE, b->data + b->size - DIGEST_SIZE);
+    checksum_of(b->data, b->size - WIRE_MODEL_DIGEST, 0, b->data + b->size - WIRE_MODEL_DIGEST);
 }
 
 /* Integers behind the weights, in the first piece and in no other. */
@@ -103,7 +103,7 @@ static void test_model_message__words(void **state)
     m.n_words = 2;
     m.words = (const uint8_t *)words;
     struct buf b = written(&m);
-    assert_int_equal(b.size, 96 + 16 + 12 + 16 + 32);
+    assert_int_equal(b.size, 96 + 16 + 12 + 16 + 16);
     assert_memory_equal(b.data + 72, "\x02\0\0\0", 4);
     assert_memory_equal(b.data + 124, words, sizeof words);
     assert_int_equal(wire_model_read(buf_span(&b), &found, &why), 0);
@@ -113,7 +113,7 @@ static void test_model_message__words(void **state)
     m.first = 2;
     m.count = 1;
     b = written(&m);
-    assert_int_equal(b.size, 96 + 4 + 32);
+    assert_int_equal(b.size, 96 + 4 + 16);
     assert_int_equal(wire_model_read(buf_span(&b), &found, &why), 0);
     assert_null(found.words);
     buf_release(&b);
@@ -123,8 +123,8 @@ static void test_model_message__layout(void **state)
 {
     (void)state;
     struct buf b = example();
-    assert_int_equal(b.size, 96 + 16 + 12 + 32);
-    assert_memory_equal(b.data, "CRNM\x03\0\x01\0\x09\x08\x07\0\0\0\0\0\0\0\0\0\0\0\0\0", 24);
+    assert_int_equal(b.size, 96 + 16 + 12 + 16);
+    assert_memory_equal(b.data, "CRNM\x04\0\x01\0\x09\x08\x07\0\0\0\0\0\0\0\0\0\0\0\0\0", 24);
     assert_memory_equal(b.data + 24, "\x05\0\0\0\x02\0\0\0\x03\0\0\0\0\0\0\0", 16);
     assert_memory_equal(b.data + 40, "\x08\x07\x06\x05\x04\x03\x02\x01", 8);
     assert_memory_equal(b.data + 48, "\0\0\0\0\0\0\0\0\x03\0\0\0\0\0\0\0", 16);
@@ -132,9 +132,9 @@ static void test_model_message__layout(void **state)
     assert_memory_equal(b.data + 72, (uint8_t[24]){0}, 24);
     assert_memory_equal(b.data + 96, "\0\0\0\0\0\0\xe0\x3f\0\0\0\0\0\0\x10\x3e", 16);
     assert_memory_equal(b.data + 112, "\0\0\x80\x3f\0\0\x20\xc0\0\0\x80\x0d", 12);
-    uint8_t digest[DIGEST_SIZE];
-    digest_of(b.data, 124, digest);
-    assert_memory_equal(b.data + 124, digest, 32);
+    uint8_t digest[16];
+    checksum_of(b.data, 124, 0, digest);
+    assert_memory_equal(b.data + 124, digest, 16);
     buf_release(&b);
 }
 
@@ -143,7 +143,7 @@ static void test_model_message__layout_of_a_later_piece(void **state)
 {
     (void)state;
     struct buf b = later_example();
-    assert_int_equal(b.size, 96 + 8 + 32);
+    assert_int_equal(b.size, 96 + 8 + 16);
     assert_memory_equal(b.data + 28, "\x02\0\0\0\x02\0\0\0\0\0\0\x80", 12);
     assert_memory_equal(b.data + 48, "\0\0\0\0\0\0\0\x80\x02\0\0\0\0\0\0\0", 16);
     assert_memory_equal(b.data + 96, "\0\0\x80\x3f\0\0\x20\xc0", 8);
@@ -225,6 +225,19 @@ static void test_model_message__retime(void **state)
     buf_release(&anew);
 }
 
+/* As in a batch: of which version it is comes before whether it is whole. */
+static void test_model_message__another_version(void **state)
+{
+    (void)state;
+    struct buf b = example();
+    struct wire_model m;
+    struct cairn_problem why = {0};
+    b.data[4] = 3;
+    assert_int_equal(wire_model_read(buf_span(&b), &m, &why), CAIRN_ERR_MALFORMED);
+    assert_string_equal(why.what, "model message: version 3, this is version 4");
+    buf_release(&b);
+}
+
 static void test_model_message__cut_at_every_byte(void **state)
 {
     (void)state;
@@ -269,8 +282,8 @@ static void test_model_message__lies(void **state)
 #define BAD CAIRN_ERR_MALFORMED
         {4, 2, 0, BAD},
         {4, 2, 1, BAD},
-        {4, 2, 2, BAD},
-        {4, 2, 4, BAD},
+        {4, 2, 3, BAD},
+        {4, 2, 5, BAD},
         {6, 2, 0, CAIRN_OK},
         {6, 2, 2, BAD},
         {6, 2, 0x8001, BAD},
@@ -382,18 +395,18 @@ static void test_model_message__sizes(void **state)
     (void)state;
     size_t size = 7;
     assert_int_equal(wire_model_size(0, 0, 0, 0, &size), CAIRN_OK);
-    assert_int_equal(size, 128);
+    assert_int_equal(size, 112);
     assert_int_equal(wire_model_size(2, 0, 3, 0, &size), CAIRN_OK);
-    assert_int_equal(size, 156);
+    assert_int_equal(size, 140);
     assert_int_equal(wire_model_size(UINT32_MAX, 0, 3, 1, &size), CAIRN_OK);
-    assert_int_equal(size, 140);
+    assert_int_equal(size, 124);
     assert_int_equal(wire_model_size(2, 5, 3, 0, &size), CAIRN_OK);
-    assert_int_equal(size, 156 + 40);
+    assert_int_equal(size, 140 + 40);
     assert_int_equal(wire_model_size(2, 5, 3, 1, &size), CAIRN_OK); /* not in the first piece */
-    assert_int_equal(size, 140);
+    assert_int_equal(size, 124);
     assert_int_equal(wire_model_size(1, 0, UINT64_MAX, 0, &size), CAIRN_ERR_TOO_LONG);
     assert_int_equal(wire_model_size(0, 0, UINT64_MAX / 4, 1, &size), CAIRN_ERR_TOO_LONG);
-    assert_int_equal(size, 140);
+    assert_int_equal(size, 124);
     struct wire_model m = example_fields();
     struct buf b = {0};
     m.parameters = m.count = UINT64_MAX;
@@ -468,6 +481,7 @@ int main(void)
         cmocka_unit_test(test_model_message__written_again),
         cmocka_unit_test(test_model_message__retime),
         cmocka_unit_test(test_model_message__reads_what_was_written),
+        cmocka_unit_test(test_model_message__another_version),
         cmocka_unit_test(test_model_message__cut_at_every_byte),
         cmocka_unit_test(test_model_message__every_bit_matters),
         cmocka_unit_test(test_model_message__lies),
