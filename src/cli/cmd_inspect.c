@@ -9,14 +9,14 @@
 #include "frame.h"
 #include "inspect_seal.h"
 #include "json.h"
+#include "model_file.h"
 #include "model_message.h"
-#include "safetensors.h"
 #include "secret.h"
 #include "secret_file.h"
 #include "table.h"
 #include "update_file.h"
 
-/* Larger files are no model that one process could have held in float32 beside its workspace. */
+/* Of what is read whole: batches, model messages, JSON, what TenSEAL writes. */
 static const size_t largest_file = (size_t)8 << 30;
 
 static void add_digest(json_t *document, const char *key, const void *bytes, size_t size)
@@ -43,29 +43,6 @@ static json_t *describe_tensor(const struct model_tensor *t)
     }
     return json_pack("{s:s, s:s, s:o, s:I}", "name", t->name, "dtype", model_dtype_name(t->dtype),
                      "shape", dims, "count", (json_int_t)t->count);
-}
-
-static int inspect_model(const char *path, struct span bytes, json_t *document,
-                         struct cairn_problem *why)
-{
-    struct model_shape shape = {0};
-    float *model = NULL;
-    int error = safetensors_parse(bytes, path, &shape, &model, why);
-    if (error) {
-        return error;
-    }
-    json_t *tensors = json_array();
-    const struct model_tensor **order = model_shape_order(&shape);
-    for (size_t i = 0; order != NULL && i < shape.n_tensors + shape.n_carried; i++) {
-        (void)json_array_append_new(tensors, describe_tensor(order[i]));
-    }
-    free(order);
-    (void)json_object_set_new(document, "params", json_integer((json_int_t)shape.n_params));
-    add_digest(document, "model_digest", model, shape.n_params * sizeof *model);
-    (void)json_object_set_new(document, "tensors", tensors);
-    model_shape_release(&shape);
-    free(model);
-    return 0;
 }
 
 static int inspect_batch(struct span bytes, json_t *document, struct cairn_problem *why)
@@ -258,69 +235,125 @@ static int inspect_update(const char *path, json_t *document, struct cairn_probl
     return error;
 }
 
-static int inspect_array(const char *path, json_t *document, struct cairn_problem *why)
+/* Of its floats, as float32. */
+static int add_model_digest(json_t *document, const struct safetensors_file *file,
+                            struct cairn_problem *why)
 {
-    struct tensor_file file;
+    enum { RUN = 1 << 14 };
+    const size_t n = file->found.n_params;
+    struct digest_state state;
     uint8_t digest[DIGEST_SIZE];
     char hex[DIGEST_HEX_SIZE];
-    int error = tensor_file_open(&file, path, why);
-    if (error) {
-        return error;
+    float run[RUN];
+    digest_init(&state);
+    for (size_t at = 0; at < n; at += RUN) {
+        const size_t here = n - at < RUN ? n - at : RUN;
+        const int error = safetensors_read_run(file, at, here, run, why);
+        if (error) {
+            return error;
+        }
+        digest_update(&state, run, here * sizeof *run);
     }
-    error = tensor_file_digest(&file, digest, why);
+    digest_final(&state, digest);
+    digest_hex(digest, DIGEST_SIZE, hex);
+    (void)json_object_set_new(document, "model_digest", json_string(hex));
+    return 0;
+}
+
+/* Tensors of floats and of integers, as they are in the file. */
+static json_t *describe_all_tensors(const struct model_shape *shape)
+{
+    json_t *tensors = json_array();
+    const struct model_tensor **order = model_shape_order(shape);
+    for (size_t i = 0; order != NULL && i < shape->n_tensors + shape->n_carried; i++) {
+        (void)json_array_append_new(tensors, describe_tensor(order[i]));
+    }
+    free(order);
+    return tensors;
+}
+
+static int inspect_model(const char *path, json_t *document, struct cairn_problem *why)
+{
+    struct safetensors_file file;
+    int error = model_file_open(&file, path, NULL, why);
     if (!error) {
-        digest_hex(digest, DIGEST_SIZE, hex);
-        (void)json_object_update_new(
-            document, json_pack("{s:I, s:s, s:o}", "params", (json_int_t)file.shape.n_params,
-                                "model_digest", hex, "tensors", describe_tensors(&file.shape)));
+        (void)json_object_set_new(document, "params",
+                                  json_integer((json_int_t)file.found.n_params));
+        error = add_model_digest(document, &file, why);
     }
-    tensor_file_close(&file);
+    if (!error && file.metadata != NULL) {
+        (void)json_object_set(document, "metadata", file.metadata);
+    }
+    if (!error) {
+        (void)json_object_set_new(document, "tensors", describe_all_tensors(&file.found));
+    }
+    safetensors_close(&file);
     return error;
+}
+
+enum { START = 9 }; /* bytes that tell a file's kind */
+
+struct kind {
+    const char *magic;
+    const char *name;
+    int (*inspect)(const char *path, json_t *document, struct cairn_problem *why);
+};
+
+/* By the first bytes. @return NULL: of another kind, or shorter */
+static const struct kind *kind_of(const uint8_t start[START])
+{
+    static const struct kind kinds[] = {
+        {"CRNS", "public file of a key pair", inspect_public},
+        {"CRNU", "update file", inspect_update},
+        {"CRNK", "secret key", inspect_secret},
+        {"\x93NUMPY", ".npy array", inspect_model},
+        {"PK\x03\x04", ".npz archive", inspect_model},
+        {"\x5e\xa1\x10", "SEAL objects", inspect_seal},
+    };
+    static const struct kind safetensors = {NULL, "safetensors model", inspect_model};
+    static const uint8_t header[] = {0, 0, 0, '{'}; /* behind the low bytes of the header's length */
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
+        if (memcmp(start, kinds[i].magic, strlen(kinds[i].magic)) == 0) {
+            return &kinds[i];
+        }
+    }
+    const bool message = memcmp(start, "CRNM", 4) == 0; /* of a model: an id stands there */
+    return !message && memcmp(start + START - sizeof header, header, sizeof header) == 0
+               ? &safetensors
+               : NULL;
 }
 
 /* @return false: it is of another kind, and nothing has been done */
 static bool inspect_streamed(const char *path, json_t *document, int *error,
                              struct cairn_problem *why)
 {
-    static const struct {
-        const char *magic;
-        const char *kind;
-        int (*inspect)(const char *path, json_t *document, struct cairn_problem *why);
-    } kinds[] = {
-        {"CRNS", "public file of a key pair", inspect_public},
-        {"CRNU", "update file", inspect_update},
-        {"CRNK", "secret key", inspect_secret},
-        {"\x93NUMPY", ".npy array", inspect_array},
-        {"\x5e\xa1\x10", "SEAL objects", inspect_seal},
-    };
     struct input in;
-    uint8_t start[6] = {0};
+    uint8_t start[START] = {0};
     if (input_open(&in, path, NULL) != 0) {
         return false;
     }
     const bool read = in.size >= sizeof start && input_read(&in, 0, start, sizeof start, NULL) == 0;
     const uint64_t size = in.size;
     input_close(&in);
-    for (size_t i = 0; read && i < sizeof kinds / sizeof kinds[0]; i++) {
-        if (memcmp(start, kinds[i].magic, strlen(kinds[i].magic)) == 0) {
-            (void)json_object_set_new(document, "bytes", json_integer((json_int_t)size));
-            set_kind(document, kinds[i].kind);
-            *error = kinds[i].inspect(path, document, why);
-            return true;
-        }
+    const struct kind *kind = read ? kind_of(start) : NULL;
+    if (kind == NULL) {
+        return false;
     }
-    return false;
+    (void)json_object_set_new(document, "bytes", json_integer((json_int_t)size));
+    set_kind(document, kind->name);
+    *error = kind->inspect(path, document, why);
+    return true;
 }
 
-static bool begins(struct span bytes, const char *magic, size_t at)
+static bool begins(struct span bytes, const char *magic)
 {
-    size_t n = strlen(magic);
-    return bytes.size >= at + n && memcmp(bytes.data + at, magic, n) == 0;
+    const size_t n = strlen(magic);
+    return bytes.size >= n && memcmp(bytes.data, magic, n) == 0;
 }
 
 static bool looks_like_json(struct span bytes)
 {
-    size_t i = begins(bytes, "\xef\xbb\xbf", 0) ? 3 : 0;
+    size_t i = begins(bytes, "\xef\xbb\xbf") ? 3 : 0;
     while (i < bytes.size && memchr(" \t\r\n", bytes.data[i], 4)) {
         i++;
     }
@@ -333,17 +366,13 @@ static int inspect(struct cli *cli, const char *path, struct span bytes, json_t 
     if (bytes.size == 0) {
         return problem_set(why, CAIRN_ERR_DATA, NULL, "%s is empty", path);
     }
-    if (begins(bytes, "CRNB", 0)) {
+    if (begins(bytes, "CRNB")) {
         set_kind(document, "batch of frames");
         return inspect_batch(bytes, document, why);
     }
-    if (begins(bytes, "CRNM", 0)) {
+    if (begins(bytes, "CRNM")) {
         set_kind(document, "model message");
         return inspect_message(bytes, document, why);
-    }
-    if (begins(bytes, "{", 8)) { /* behind the header's length */
-        set_kind(document, "safetensors model");
-        return inspect_model(path, bytes, document, why);
     }
     if (looks_like_json(bytes)) {
         return inspect_json(cli, path, bytes, document, why);
@@ -353,7 +382,7 @@ static int inspect(struct cli *cli, const char *path, struct span bytes, json_t 
     }
     return problem_set(
         why, CAIRN_ERR_DATA,
-        "known are: safetensors, .npy, keys, update files, config.json, summary.json, node logs, "
+        "known are: safetensors, .npy, .npz, keys, update files, config.json, summary.json, node logs, "
         "batches, model messages, SEAL objects, TenSEAL contexts and vectors",
         "%s is none of the files that cairn writes or reads", path);
 }

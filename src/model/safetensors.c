@@ -513,33 +513,6 @@ int safetensors_parse_shape(struct span start, uint64_t size, const char *name,
     return parse_start(start, size, name, shape, NULL, why);
 }
 
-int safetensors_parse(struct span bytes, const char *name, struct model_shape *shape,
-                      float **model, struct cairn_problem *why)
-{
-    struct model_shape found = {0};
-    int err = safetensors_parse_shape(bytes, bytes.size, name, &found, why);
-
-    if (err) {
-        return err;
-    }
-    float *values = size_alloc_array(found.n_params + 1, sizeof *values); /* never of size 0 */
-    if (!values) {
-        err = problem_set(why, CAIRN_ERR_NO_MEMORY, NULL, "%s: no memory for %zu parameters", name,
-                          found.n_params);
-        model_shape_release(&found);
-        return err;
-    }
-    const uint8_t *data = bytes.data + (bytes.size - found.n_bytes); /* they end where the file does */
-    for (size_t t = 0; t < found.n_tensors; t++) {
-        const struct model_tensor *tensor = &found.tensors[t];
-        model_dtype_to_floats(tensor->dtype, data + tensor->byte, tensor->count,
-                              values + tensor->offset);
-    }
-    *shape = found;
-    *model = values;
-    return 0;
-}
-
 /* ---- reading from files ---- */
 
 static int read_start(struct safetensors_file *file, uint64_t header_most,

@@ -92,23 +92,13 @@ CAIRN_MUST_CHECK int safetensors_read_floats(const struct input *in, uint64_t at
                                              enum model_dtype dtype, size_t n, float *out,
                                              struct cairn_problem *why);
 
-/**
- * Read the floats of a model from bytes. *shape and *model are the caller's (model_shape_release,
- * free). Tensors are flattened in the order of their bytes, whatever the order of their names in
- * the header.
- * @param name  for messages
- * @retval CAIRN_ERR_DATA  each fault named with its tensor
- */
-CAIRN_MUST_CHECK int safetensors_parse(struct span bytes, const char *name,
-                                       struct model_shape *shape, float **model,
-                                       struct cairn_problem *why);
-
 /** Where the tensors' bytes begin in a file that starts with these 8 bytes and is `size` long.
  * @retval CAIRN_ERR_DATA  no such header is possible */
 CAIRN_MUST_CHECK int safetensors_data_at(const uint8_t first[8], uint64_t size, const char *name,
                                          uint64_t *data_at, struct cairn_problem *why);
 /**
- * Read only the shape: for files that are larger than memory. All checks of safetensors_parse.
+ * Read the shape, with all checks of what the header says. Tensors are flattened in the order of their bytes,
+ * whatever the order of their names.
  * A tensor's first element lies at byte data_at + its `byte`.
  * @param start  the file's first safetensors_data_at bytes
  * @param size   of the whole file

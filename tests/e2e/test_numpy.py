@@ -119,6 +119,32 @@ class Numpy(cairn.CairnCase):
         checked = self.cairn("check", self.write(config))
         self.assertIn("model.file", checked.out)
 
+    def test_inspect(self):
+        """All formats of a model show the same of it."""
+        self.numpy("write_all('m', {'w': np.array([[1, 2], [3, -4]], 'f8'), 'n': np.int64(-3),\n"
+                   "                'e': np.zeros((0, 2), 'f2')})\n"
+                   "np.save('w.npy', np.array([1, 2.5, -4], 'f4'))\n"
+                   "write('w.safetensors', {'array': np.array([1, 2.5, -4], 'f4')})\n")
+        known = [{"name": "w", "dtype": "F64", "shape": [2, 2], "count": 4},
+                 {"name": "n", "dtype": "I64", "shape": [], "count": 1},
+                 {"name": "e", "dtype": "F16", "shape": [0, 2], "count": 0}]
+        digest = cairn.blake2b(struct.pack("<4f", 1, 2, 3, -4)).hex()
+        for file, kind in (("m.safetensors", "safetensors model"), ("m.npz", ".npz archive"),
+                           ("m-packed.npz", ".npz archive")):
+            found = self.cairn("inspect", "--json", self.path(file)).json
+            self.assertEqual((found["kind"], found["params"]), (kind, 4))
+            self.assertEqual((found["tensors"], found["model_digest"]), (known, digest))
+        array, model = (self.cairn("inspect", "--json", self.path(f)).json
+                        for f in ("w.npy", "w.safetensors"))
+        self.assertEqual(array["kind"], ".npy array")
+        for key in ("params", "model_digest", "tensors"):
+            self.assertEqual(array[key], model[key])
+        for name, content in (("cut.npz", b"PK\x03\x04" + bytes(40)), ("cut.npy", b"\x93NUMPY" + bytes(9)),
+                              ("cut.safetensors", b"\x40" + bytes(7) + b'{"a":')):
+            with open(self.path(name), "wb") as file:
+                file.write(content)
+            self.cairn("inspect", self.path(name), expect=8)
+
     def test_an_unfinished_run_goes_on_without_its_file(self):
         """What it began with is kept, as safetensors; the same model in another format is the same beginning."""
         cairn.make_data(self.data)
