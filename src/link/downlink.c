@@ -3,8 +3,10 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "answer.h"
+#include "log.h"
 
 int downlink_init(struct downlink *down, const struct role_host *host, size_t n)
 {
@@ -55,6 +57,20 @@ bool downlink_done(const struct downlink *down)
     return true;
 }
 
+/* What went wrong, kept; a node that refuses in words is heard, each time that it says something else. */
+static void note_trouble(struct downlink_target *target, const struct cairn_problem *problem)
+{
+    const struct http_exchange *x = &target->flight.x;
+    const bool refused = x->error == 0 && x->status / 100 == 4 && x->status != 425 && x->status != 429;
+    char text[sizeof target->trouble];
+    snprintf(text, sizeof text, "%.230s", problem->what);
+    if (refused && strcmp(text, target->trouble) != 0) {
+        log_line(LOG_WARNING, "%s%s%s; it is asked again", text, problem->hint[0] != '\0' ? "; " : "",
+                 problem->hint);
+    }
+    memcpy(target->trouble, text, sizeof text);
+}
+
 /* What came of one post. @return 0, or the error of a refusal that will not pass */
 static int settle(struct downlink *down, size_t i, struct cairn_problem *why)
 {
@@ -70,7 +86,7 @@ static int settle(struct downlink *down, size_t i, struct cairn_problem *why)
         snprintf(target->trouble, sizeof target->trouble, "still has another config");
     } else {
         answer_to_problem(x, &problem);
-        snprintf(target->trouble, sizeof target->trouble, "%.230s", problem.what);
+        note_trouble(target, &problem);
         if (down->strict && !answer_is_temporary(x)) {
             *why = problem;
             return problem.code;

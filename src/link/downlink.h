@@ -9,7 +9,8 @@
 /**
  * A message to each of several nodes, until each has taken it: configs to all
  * nodes, the first piece of a model to the children. All fly side by side, and
- * one that hangs holds up nobody else. Failures that may pass are tried again with backoff.
+ * one that hangs holds up nobody else. Failures that may pass are tried again with backoff; a refusal
+ * in words goes into this node's log, once for each that is new.
  * One thread at a time.
  */
 struct downlink_target {
