@@ -7,7 +7,6 @@
 #include "aggregator.h"
 #include "downlink.h"
 #include "ledger.h"
-#include "model_message.h"
 #include "parallel.h"
 #include "plan.h"
 #include "privacy.h"
@@ -50,12 +49,6 @@ struct peer {
     json_t *told; /* the rounds whose trouble was said, as names of members; NULL = none yet */
 };
 
-/* What a piece of the model ends with in a round, so that it is not worked out for each child anew. */
-struct piece_digest {
-    uint32_t round; /* 0: none is known */
-    uint8_t digest[WIRE_MODEL_DIGEST];
-};
-
 struct aggregator {
     struct role role;
     const struct role_host *host;
@@ -78,12 +71,11 @@ struct aggregator {
     void (*progress)(void *ctx, const char *line);
     void *progress_ctx;
 
-    pthread_mutex_t lock; /* guards the next seven */
+    pthread_mutex_t lock; /* guards the next six */
     enum aggregator_state state;
     uint32_t round_shown;
     bool start_asked;
     bool model_moves;             /* sums are being added to the model: it is not this round's any more */
-    struct piece_digest *piece_digests; /* one for each piece */
     struct cairn_problem problem; /* of AGG_FAILED */
     json_t *summary;              /* of AGG_DONE */
 

@@ -872,13 +872,7 @@ static int write_piece(struct aggregator *a, const struct pieces_asked *asked, s
                            .n_words = a->plan.n_words,
                            .words = (const uint8_t *)a->trainer->words};
     memcpy(m.experiment, a->id, WIRE_EXPERIMENT);
-    struct piece_digest *known = &a->piece_digests[asked->number];
-    const int err = known->round == asked->round ? wire_model_write_again(out, &m, known->digest)
-                                                 : wire_model_write(out, &m);
-    if (err == 0) {
-        known->round = asked->round;
-        memcpy(known->digest, out->data + out->size - WIRE_MODEL_DIGEST, WIRE_MODEL_DIGEST);
-    }
+    const int err = wire_model_write(out, &m);
     return err == 0 ? 0 : problem_set(why, err, NULL, "no memory for a piece of the model");
 }
 

@@ -48,7 +48,6 @@ static void aggregator_free(struct role *role)
     free(a->streams);
     free(a->stream_clients);
     free(a->awaited);
-    free(a->piece_digests);
     free(a->model);
     model_shape_release(&a->kept);
     free(a->steps);
@@ -100,10 +99,9 @@ static int make_arrays(struct aggregator *a, struct cairn_problem *why)
     a->largest = size_alloc_array(tensors, sizeof(double));
     a->sums = size_alloc_array(a->plan.frame_params, sizeof(int64_t));
     a->rho = calloc(a->plan.n_clients, sizeof(double));
-    a->piece_digests = calloc(fed_plan_pieces(&a->plan), sizeof *a->piece_digests);
     a->contributions = json_array();
     if (a->model == NULL || a->steps == NULL || a->largest == NULL || a->sums == NULL ||
-        a->rho == NULL || a->piece_digests == NULL || a->contributions == NULL) {
+        a->rho == NULL || a->contributions == NULL) {
         return CAIRN_ERR_NO_MEMORY;
     }
     a->trainer->initial(a->trainer, a->config->settings.seed, a->model);

@@ -74,8 +74,7 @@ static void write_header(uint8_t p[WIRE_MODEL_HEADER], const struct wire_model *
     le_put32(p + WORDS_AT, m->n_words);
 }
 
-/* digest: NULL, or the one that is known */
-static int write_piece(struct buf *out, const struct wire_model *m, const uint8_t *digest)
+int wire_model_write(struct buf *out, const struct wire_model *m)
 {
     size_t size;
     if (!lies_in_model(m->first, m->count, m->parameters)) {
@@ -98,24 +97,9 @@ static int write_piece(struct buf *out, const struct wire_model *m, const uint8_
     if (words > 0) {
         memcpy(p + WIRE_MODEL_HEADER + steps + (size_t)m->count * 4, m->words, words);
     }
-    if (digest != NULL) {
-        memcpy(p + size - WIRE_MODEL_DIGEST, digest, WIRE_MODEL_DIGEST);
-    } else {
-        finish(p, size);
-    }
+    finish(p, size);
     out->size += size;
     return CAIRN_OK;
-}
-
-int wire_model_write(struct buf *out, const struct wire_model *m)
-{
-    return write_piece(out, m, NULL);
-}
-
-int wire_model_write_again(struct buf *out, const struct wire_model *m,
-                           const uint8_t digest[WIRE_MODEL_DIGEST])
-{
-    return write_piece(out, m, digest);
 }
 
 void wire_model_retime(uint8_t *bytes, size_t size, uint32_t next_frame, uint32_t deadline_ms)

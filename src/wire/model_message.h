@@ -61,9 +61,6 @@ CAIRN_MUST_CHECK int wire_model_size(uint32_t tensors, uint32_t words, uint64_t 
  * @retval CAIRN_ERR_NO_MEMORY, CAIRN_ERR_TOO_LONG  out unchanged
  * @retval CAIRN_ERR_BUG  the piece is empty or reaches beyond the model; out unchanged */
 CAIRN_MUST_CHECK int wire_model_write(struct buf *out, const struct wire_model *m);
-/** wire_model_write of a piece that was written before: `digest` is what it ended with. */
-CAIRN_MUST_CHECK int wire_model_write_again(struct buf *out, const struct wire_model *m,
-                                            const uint8_t digest[WIRE_MODEL_DIGEST]);
 /**
  * Read a whole piece and check its digest; it must lie in the model it speaks of, and every step
  * must be finite and > 0.

@@ -195,20 +195,6 @@ static void test_model_message__again(void **state)
     buf_release(&copy);
 }
 
-static void test_model_message__written_again(void **state)
-{
-    (void)state;
-    const struct wire_model m = example_fields();
-    struct buf first = written(&m), again = {0};
-    uint8_t *digest = first.data + first.size - WIRE_MODEL_DIGEST;
-    memset(digest, 0x5a, WIRE_MODEL_DIGEST); /* it is believed */
-    assert_int_equal(wire_model_write_again(&again, &m, digest), CAIRN_OK);
-    assert_int_equal(again.size, first.size);
-    assert_memory_equal(again.data, first.data, first.size);
-    buf_release(&first);
-    buf_release(&again);
-}
-
 /* Sending a kept piece again at another time is as writing it anew. */
 static void test_model_message__retime(void **state)
 {
@@ -478,7 +464,6 @@ int main(void)
         cmocka_unit_test(test_model_message__words),
         cmocka_unit_test(test_model_message__layout_of_a_later_piece),
         cmocka_unit_test(test_model_message__again),
-        cmocka_unit_test(test_model_message__written_again),
         cmocka_unit_test(test_model_message__retime),
         cmocka_unit_test(test_model_message__reads_what_was_written),
         cmocka_unit_test(test_model_message__another_version),
