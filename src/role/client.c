@@ -1004,18 +1004,33 @@ static int make_team(struct client *c, const struct fed_settings *s)
     return err != 0 || s->profile == HE_NONE ? err : secret_rng_new(&c->rng);
 }
 
+/* Has this client the model that the aggregator speaks of, and is the same of it encrypted? */
+static int check_trainer(const struct trainer *own, const struct fed_assignment *a,
+                         struct cairn_problem *why)
+{
+    if (own->shape->n_params != a->n_params || own->shape->n_tensors != a->n_tensors ||
+        own->n_words != a->n_words) {
+        return problem_set(why, CAIRN_ERR_CONFIG,
+                           "use the same data set and model.layers on all nodes",
+                           "this client's model has %zu parameters, the aggregator's %llu",
+                           own->shape->n_params, (unsigned long long)a->n_params);
+    }
+    if (own->n_plain != a->n_plain) {
+        return problem_set(why, CAIRN_ERR_CONFIG, "run the same version of cairn on all nodes",
+                           "the aggregator wants %llu parameters in plain, but this client's "
+                           "encryption.only comes to %zu",
+                           (unsigned long long)a->n_plain, own->n_plain);
+    }
+    return 0;
+}
+
 static int make_plan(struct client *c, const struct fed_assignment *a, struct cairn_problem *why)
 {
     const bool noise = a->settings.noise_multiplier > 0;
     struct he_params he;
     int err = he_params_choose(a->settings.profile, a->settings.value_bits, a->n_clients, &he, why);
-    if (err == 0 && (c->trainer->shape->n_params != a->n_params ||
-                     c->trainer->shape->n_tensors != a->n_tensors ||
-                     c->trainer->n_words != a->n_words || c->trainer->n_plain != a->n_plain)) {
-        err = problem_set(why, CAIRN_ERR_CONFIG,
-                          "use the same data set and model.layers on all nodes",
-                          "this client's model has %zu parameters, the aggregator's %llu",
-                          c->trainer->shape->n_params, (unsigned long long)a->n_params);
+    if (err == 0) {
+        err = check_trainer(c->trainer, a, why);
     }
     if (err == 0) {
         err = fed_plan_init(&c->plan, &he, (size_t)a->n_params, a->settings.frame_params,

@@ -101,7 +101,13 @@ class Nodes(cairn.CairnCase):
         self.assertIn("makes its own key", done.err)
         part = dict(self.config, encryption={"profile": "capsule", "only": ["layer2.*"]})
         self.cairn("push", self.write(part, "part.json"))
-        self.assertGreater(request(nodes[1], "GET", "/config").json["session"]["n_plain"], 0)
+        posted = request(nodes[1], "GET", "/config").json
+        self.assertGreater(posted["session"]["n_plain"], 0)
+        # more in plain than the patterns come to: no client lends itself to that
+        posted["session"]["n_plain"] += 1
+        refused = request(nodes[1], "POST", "/config", json.dumps(posted))
+        self.assertEqual(refused.status // 100, 4)
+        self.assertIn("encryption.only comes to", refused.json["error"])
         self.cairn("push", path)
         status = self.cairn("status", nodes[1], "--json").json
         self.assertEqual((status["role"], status["experiment"]), ("client", "test"))
