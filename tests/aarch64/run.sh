@@ -94,4 +94,4 @@ fi
 # the rungs by name are what x86 processors have; fed_config holds seconds against a limit; a trainer's guard is
 # /proc/self/exe, which is qemu here
 ctest --test-dir "$out/build" -j 2 --no-tests=error --output-on-failure \
-    -R "^unit_($parts)_" -E '_(c|avx2)$|^unit_fed_config$|^unit_train_command_trainer$' -LE slow "$@"
+    -R "^unit_($parts)_" -E '_(c|avx2)$|^unit_fed_config$|^unit_train_command_(trainer|home)$' -LE slow "$@"
