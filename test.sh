@@ -70,7 +70,7 @@ if [ $fast -eq 0 ]; then
     export UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1
     export TSAN_OPTIONS=halt_on_error=1
     build dev && run dev -LE "soak|hours|plain"
-    build tsan stories threaded && run tsan -L "story|threaded"
+    build tsan story threaded && run tsan -L threaded
 fi
 [ $fast -eq 1 ] || beyond="${beyond:+$beyond|}sanitized"
 build release && run release ${beyond:+-LE "$beyond"}
